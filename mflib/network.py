@@ -1,0 +1,90 @@
+r"""Finite width: projected gradient flow of m neurons (chapter 1)."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from ._check import check_times, check_tolerance
+from .drift import drift, loss
+from .integrate import integrate
+from .problem import SingleIndex, check_particles
+from .sphere import normalise
+
+
+class Network(eqx.Module):
+    """m neurons followed in time (½-loss clock).
+
+    **Attributes:** `times` (T,); `particles` (T, m, d), unit vectors; `loss` (T,), the population
+    loss; `steps`, the time steps taken.
+    """
+
+    times: Float[Array, " T"]
+    particles: Float[Array, "T m d"]
+    loss: Float[Array, " T"]
+    steps: Int[Array, ""]
+
+
+class _Flow(eqx.Module):
+    """ẇ = |w| ν(w/|w|): the direction of w follows the flow on the sphere whatever its length."""
+
+    problem: SingleIndex
+    block: int | None = eqx.field(static=True)
+
+    def __call__(self, t, w):
+        length = jnp.linalg.norm(w, axis=-1, keepdims=True)
+        return length * drift(self.problem, w / length, self.block)
+
+
+def solve_network(
+    problem: SingleIndex,
+    particles: Float[Array, "m d"],
+    times: Float[Array, " T"],
+    *,
+    rtol: float = 1e-6,
+    block: int | None = None,
+    max_steps: int = 100_000,
+    progress: bool = False,
+) -> Network:
+    r"""Projected gradient flow $\dot w_i = ν_i$ from `particles` at time 0, saved at `times`.
+
+    The flow is integrated for free vectors, $\dot w = |w|\,ν(w/|w|)$, whose directions solve the
+    equation on the sphere exactly; what is returned is normalised, so that particles stay on the
+    sphere to rounding without a projection between steps.
+
+    **Arguments:** `times`, strictly increasing, ≥ 0, ½-loss clock; `rtol`, relative local error (and
+    absolute, times 1/√d: the size of one coordinate); `block`, as in `mflib.drift.velocity`;
+    `progress=True` shows a progress bar.
+
+    **Raises** `ValueError` for bad arguments (shapes, particles off the sphere, times, an rtol below
+    what the dtype can give) and `SolverError` if the solve does not complete.
+    """
+    particles = check_particles(problem, particles)
+    times = check_times(times).astype(particles.dtype)
+    # Ten spacings: below that the error control compares rounding with rounding.
+    check_tolerance(rtol, "rtol", 10 * float(np.finfo(particles.dtype).eps), particles.dtype)
+    m, d = particles.shape
+    flow = _Flow(_numeric(problem), block)
+    path = integrate(
+        flow,
+        particles,
+        times,
+        rtol=rtol,
+        atol=rtol / np.sqrt(d),
+        context={"m": m, "d": d, "rtol": rtol},
+        max_steps=max_steps,
+        progress=progress,
+    )
+    states = normalise(path.states)
+    return Network(times, states, _losses(problem, states, block), path.steps)
+
+
+@eqx.filter_jit
+def _losses(problem, states, block):
+    return jax.lax.map(lambda w: loss(problem, w, block), states)
+
+
+def _numeric(problem: SingleIndex) -> SingleIndex:
+    """The problem with `dim` as an array, so that a new d of the same shapes never recompiles."""
+    return eqx.tree_at(lambda p: p.dim, problem, jnp.asarray(float(problem.dim)))
