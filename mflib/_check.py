@@ -4,11 +4,17 @@ A value that JAX is tracing (under ``jit`` or ``vmap``) has no value to look at:
 checked, so that every solver can still be mapped over its numeric arguments.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float, Shaped
+
+# What public functions accept. Their shapes and values are checked when they are called, with an error
+# that says more than a type checker's; internal functions carry exact shapes instead.
+Scalar = int | float | np.number | Shaped[Array, ""]
+Values = ArrayLike | Sequence
 
 
 def is_traced(*values: Any) -> bool:

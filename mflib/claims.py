@@ -1,22 +1,20 @@
 """Checked claims: a number, what it should be, and a record that the ledger is generated from.
 
-A chapter calls :func:`claim` next to each statement that it makes. The call checks the number, shows one
-line to the reader, and stores a machine-readable copy of the same facts in the cell's output, from which
-the page *Claims ledger* is built. A claim that fails stops the chapter.
+A chapter calls `claim` next to each statement that it makes. The call checks the number, shows one
+line to the reader, and stores a machine-readable copy of the same facts in the cell's output, from
+which the page *Claims ledger* is built. A claim that fails stops the chapter.
 """
 
 import html
 import math
 import re
-from typing import Literal, SupportsFloat
+from typing import SupportsFloat
 
 MIME = "application/vnd.mflib.claim+json"
 """The output type under which a claim's record is stored in a notebook."""
 
-Source = Literal["abstract", "ours", "standard"]
-Status = Literal["reproduced", "partly", "not reproduced", "ours", "standard"]
-
-_STATUSES: dict[str, tuple[Status, ...]] = {
+# The origins of a claim, with what may be said of it; the first is taken when nothing is said.
+_STATUSES = {
     "abstract": ("reproduced", "partly", "not reproduced"),
     "ours": ("ours",),
     "standard": ("standard",),
@@ -39,38 +37,37 @@ def claim(
 ) -> None:
     """Check one number against what is claimed of it, and record the claim.
 
-    Exactly one criterion is given: ``expected`` with ``atol`` and/or ``rtol``, which asks for
-    ``|value − expected| ≤ atol + rtol·|expected|``, or ``bounds``, which asks for ``lo ≤ value ≤ hi``.
+    Exactly one criterion is given: `expected` with `atol` and/or `rtol`, which asks for
+    `|value − expected| ≤ atol + rtol·|expected|`, or `bounds`, which asks for `lo ≤ value ≤ hi`.
 
     In a notebook the call displays one line, and stores the record beside it under the output type
-    :data:`MIME`. Elsewhere it prints the line.
+    `MIME`. Elsewhere it prints the line.
 
-    The number is shown rounded, because a stored output is compared character by character when the book is
-    tested, and the last digits of a floating-point result differ from one processor to the next. It is
-    shown to ``digits`` significant digits, but no finer than a hundredth of the tolerance (so that a
-    residual of 1e-17 does not show its noise), and a value within half a unit of the last digit shown of
-    ``expected`` is shown as ``expected`` is. A value that happens to lie on the edge between two rounded
-    numbers can still flip: choose fewer digits for it.
+    The number is shown rounded, because a stored output is compared character by character when
+    the book is tested, and the last digits of a floating-point result differ from one processor to
+    the next. It is shown to `digits` significant digits, but no finer than a thousandth of the
+    tolerance (so that a residual of 1e-17 does not show its noise), and a value within half a unit
+    of the last digit shown of `expected` is shown as `expected` is. A value that happens to lie on
+    the edge between two rounded numbers can still flip: choose fewer digits for it.
 
-    Args:
-        key: Name of the claim: lower-case words and digits joined by hyphens, unique in the book.
-            The line has the anchor ``claim-KEY``, to which the ledger links.
-        statement: What is claimed, one sentence of MyST text; mathematics between dollar signs.
-        source: Who says so: ``"abstract"`` (the abstract of Glasgow, Wu and Bruna), ``"ours"`` (derived in
-            this book) or ``"standard"`` (known before).
-        value: The number that was computed.
-        expected: The number that is claimed.
-        atol: Absolute tolerance around ``expected``.
-        rtol: Tolerance around ``expected`` relative to its size.
-        bounds: Closed interval ``(lo, hi)``; ``None`` for a side leaves it open.
-        why: Why this tolerance and not another: a few words, shown in the ledger.
-        status: For ``source="abstract"`` only: ``"reproduced"`` (the default), ``"partly"`` or
-            ``"not reproduced"``. The other sources are their own status.
-        digits: Significant digits shown, at least 1.
+    **Arguments**
 
-    Raises:
-        AssertionError: The value is not finite or fails the criterion.
-        ValueError: An argument is malformed.
+    - `key`: name of the claim, lower-case words and digits joined by hyphens, unique in the book.
+      The line has the anchor `claim-KEY`, to which the ledger links.
+    - `statement`: what is claimed, one sentence of MyST text; mathematics between dollar signs.
+    - `source`: who says so: "abstract" (the abstract of Glasgow, Wu and Bruna), "ours" (derived in
+      this book) or "standard" (known before).
+    - `value`: the number that was computed.
+    - `expected`, `atol`, `rtol`: the number that is claimed, and the absolute and relative
+      tolerance around it.
+    - `bounds`: closed interval (lo, hi); `None` for a side leaves it open.
+    - `why`: why this tolerance and not another, in a few words, shown in the ledger.
+    - `status`: for the source "abstract" only: "reproduced" (the default), "partly" or
+      "not reproduced". The other sources are their own status.
+    - `digits`: significant digits shown, at least 1.
+
+    **Raises** `AssertionError` if the value is not finite or fails the criterion, `ValueError` if
+    an argument is malformed.
     """
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", key):
         raise ValueError(f"key: expected lower-case words joined by hyphens, got {key!r}")
@@ -80,16 +77,17 @@ def claim(
         raise ValueError(f"source: expected one of {list(_STATUSES)}, got {source!r}")
     status = status or _STATUSES[source][0]
     if status not in _STATUSES[source]:
-        raise ValueError(
-            f"status: with source={source!r} expected one of {list(_STATUSES[source])}, got {status!r}"
-        )
+        known = list(_STATUSES[source])
+        raise ValueError(f"status: with source={source!r} expected one of {known}, got {status!r}")
     if digits < 1:
         raise ValueError(f"digits: expected at least 1, got {digits}")
     lo, hi, criterion, scale = _criterion(expected, atol, rtol, bounds)
 
     number = float(value)
     if not (math.isfinite(number) and lo <= number <= hi):
-        raise AssertionError(f"claim {key!r} fails: got {number:.10g}, {criterion}. Claimed: {statement}")
+        raise AssertionError(
+            f"claim {key!r} fails: got {number:.10g}, {criterion}. Claimed: {statement}"
+        )
 
     anchor = None if expected is None else float(expected)
     shown = _rounded(number, digits, scale, anchor)
@@ -111,7 +109,7 @@ def _criterion(
     rtol: SupportsFloat | None,
     bounds: tuple[SupportsFloat | None, SupportsFloat | None] | None,
 ) -> tuple[float, float, str, float]:
-    """The accepted interval, its description, and the size of the tolerance (0 where there is none)."""
+    """The accepted interval, its description, and the size of the tolerance (0: there is none)."""
     if (expected is None) == (bounds is None):
         raise ValueError("expected, bounds: give exactly one of them, or nothing would be checked")
     if bounds is not None:
@@ -153,10 +151,10 @@ def _brief(number: float, digits: int = 4) -> str:
 
 
 def _rounded(number: float, digits: int, scale: float, anchor: float | None) -> str:
-    """The number as shown: see the rounding rules of :func:`claim`."""
+    """The number as shown: see the rounding rules of `claim`."""
     step = 10.0 ** (math.floor(math.log10(abs(number))) - digits + 1) if number else 0.0
     if scale:
-        step = max(step, 10.0 ** (math.floor(math.log10(scale)) - 2))
+        step = max(step, 10.0 ** (math.floor(math.log10(scale)) - 3))
     if anchor is not None and abs(number - anchor) <= step / 2:
         number = anchor
     elif step:
@@ -183,7 +181,7 @@ def _show(record: dict[str, str]) -> None:
     )
     styled = (
         f'<div class="mflib-claim" id="claim-{key}"><span class="mflib-claim-mark">✓</span> '
-        f'<code>{key}</code> <strong>{value}</strong> ({criterion}) <span class="mflib-claim-status">'
-        f"{status}</span></div>"
+        f"<code>{key}</code> <strong>{value}</strong> ({criterion}) "
+        f'<span class="mflib-claim-status">{status}</span></div>'
     )
     display({"text/plain": line, "text/html": styled, MIME: record}, raw=True)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ._check import require
+from ._check import Values, require
 from .hermite import differentiate, polynomial
 from .problem import SingleIndex, check_particles
 from .sphere import tangent
@@ -22,7 +22,7 @@ _BLOCK = 1024
 
 
 def velocity(
-    problem: SingleIndex, particles: Float[Array, "m d"], *, block: int | None = None
+    problem: SingleIndex, particles: Values, *, block: int | None = None
 ) -> Float[Array, "m d"]:
     r"""Mean-field velocity of every particle, ½-loss clock: rows $ν_i$, each tangent at $w_i$.
 

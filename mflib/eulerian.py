@@ -47,23 +47,30 @@ class Labels(eqx.Module):
 
     grid: Float[Array, "M n"]
     labels: Float[Array, "T M n"]
-    moments: Float[Array, "T K+1"]
+    moments: Float[Array, "T k"]
     steps: Int[Array, ""]
 
+    def every(self, stride: int) -> "Labels":
+        """The same at every `stride`-th time only."""
+        return Labels(self.grid, self.labels[::stride], self.moments[::stride], self.steps)
+
     @eqx.filter_jit
-    def positions(self, overlaps0: Float[Array, " n"]) -> Float[Array, "T n"]:
+    def positions(self, overlaps0: Float[Array, " N"]) -> Float[Array, "T N"]:
         """Overlaps at the saved times of particles that start at `overlaps0`: Y inverted."""
         size = jnp.abs(overlaps0)
         # x = log tan φ; an overlap of 0 or ±1 has x = ∓∞ and stays where it is.
         label = jnp.log(size) - 0.5 * jnp.log1p(-(size**2))
-        _, _, _, vandermonde = _lobatto(self.grid.shape[1])
-        to_modes = jnp.asarray(np.linalg.inv(vandermonde).T, label.dtype)
+        order = self.grid.shape[1]
+        nodes, _, _, vandermonde = _lobatto(order)
+        nodes, to_modes = jnp.asarray(nodes), jnp.asarray(np.linalg.inv(vandermonde).T)
         left, right = self.grid[:, 0], self.grid[:, -1]
 
-        def at_one_time(labels: Float[Array, "M n"]) -> Float[Array, " n"]:
-            panel = jnp.searchsorted(labels[:, 0], label) - 1
-            panel = jnp.clip(panel, 0, labels.shape[0] - 1)
-            at = _solve_monotone((labels @ to_modes)[panel], label)
+        def at_one_time(labels: Float[Array, "M n"]) -> Float[Array, " N"]:
+            # Labels increase with x: the two nodes around the target bracket it.
+            above = jnp.clip(jnp.searchsorted(labels.ravel(), label), 1, labels.size - 1)
+            panel, node = above // order, jnp.maximum(above % order, 1)
+            bracket = nodes[node - 1], nodes[node]
+            at = _solve_monotone((labels @ to_modes)[panel], label, *bracket)
             x = left[panel] + (right - left)[panel] * (at + 1) / 2
             # Beyond the grid Y = x + c(t), as at its ends.
             x = jnp.where(label < labels[0, 0], left[0] + label - labels[0, 0], x)
@@ -73,10 +80,15 @@ class Labels(eqx.Module):
         return jax.lax.map(at_one_time, self.labels)
 
 
-def _solve_monotone(modes: Float[Array, "N n"], target: Float[Array, " N"]) -> Float[Array, " N"]:
-    """ξ ∈ [−1, 1] at which the Legendre series `modes`, increasing in ξ, takes the value `target`.
+def _solve_monotone(
+    modes: Float[Array, "N n"],
+    target: Float[Array, " N"],
+    low: Float[Array, " N"],
+    high: Float[Array, " N"],
+) -> Float[Array, " N"]:
+    """ξ ∈ [low, high] at which the Legendre series `modes`, increasing in ξ, is `target`.
 
-    Newton's method, kept inside a bracket by bisection.
+    Newton's method, kept inside the bracket by bisection.
     """
 
     def tighten(state):
@@ -92,8 +104,7 @@ def _solve_monotone(modes: Float[Array, "N n"], target: Float[Array, " N"]) -> F
         # 1000 spacings are what rounding in the series leaves; 60 halvings exhaust any bracket.
         return (state[3] > 1000 * jnp.finfo(target.dtype).eps) & (state[4] < 60)
 
-    one = jnp.ones_like(target)
-    start = (-one, one, 0 * one, jnp.asarray(jnp.inf, target.dtype), 0)
+    start = (low, high, 0.5 * (low + high), jnp.asarray(jnp.inf, target.dtype), 0)
     return jax.lax.while_loop(unsettled, tighten, start)[2]
 
 
@@ -108,19 +119,19 @@ def _series(modes: Float[Array, "N n"], at: Float[Array, " N"]):
 class _Transport(eqx.Module):
     """Right-hand side of the label equation; every array a field, so a new d never recompiles."""
 
-    attraction: Float[Array, " K+1"]
-    repulsion: Float[Array, " K+1"]
-    speeds: Float[Array, "K+1 M n"]
+    attraction: Float[Array, " k"]
+    repulsion: Float[Array, " k"]
+    speeds: Float[Array, "k M n"]
     derivative: Float[Array, "n n"]
     widths: Float[Array, "M 1"]
     edge_weight: float = eqx.field(static=True)
     ends: Float[Array, "2 n"]
     to_quadrature: Float[Array, "q n"]
-    moment_weights: Float[Array, "K+1 M q"]
-    pole_weights: Float[Array, " K+1"]
+    moment_weights: Float[Array, "k M q"]
+    pole_weights: Float[Array, " k"]
     distribution: "_Distribution"
 
-    def moments(self, labels: Float[Array, "M n"]) -> Float[Array, " K+1"]:
+    def moments(self, labels: Float[Array, "M n"]) -> Float[Array, " k"]:
         below = self.distribution(labels @ self.to_quadrature.T)
         inside = jnp.einsum("kmq,mq->k", self.moment_weights, below)
         return 1 - inside - self.pole_weights * self.distribution(labels[-1, -1])
@@ -154,7 +165,7 @@ class _Distribution(eqx.Module):
     @classmethod
     def tabulate(cls, start, stop, dim) -> "_Distribution":
         spacing = (stop - start) / _TABLE
-        y = start + spacing * np.arange(_TABLE + 1)
+        y = start + spacing * np.arange(_TABLE + 1.0)
         g, gw = np.polynomial.legendre.leggauss(8)
         cell = _density(y[:-1, None] + spacing * (g + 1) / 2, dim) @ (gw / 2) * spacing
         # Below `start` the density is ∝ e^y, so its integral there equals itself.
@@ -179,9 +190,9 @@ class _Distribution(eqx.Module):
 
     def __call__(self, y):
         at = (y - self.start) / self.spacing
-        cell = jnp.clip(jnp.floor(at), 0, _TABLE - 1).astype(int)
+        cell = jnp.clip(jnp.floor(at), 0, _TABLE - 1)
         s = jnp.clip(at - cell, 0.0, 1.0)
-        q = self.quintics[cell]
+        q = self.quintics[cell.astype(int)]
         inside = q[..., 5]
         for power in range(4, -1, -1):
             inside = inside * s + q[..., power]
@@ -239,8 +250,8 @@ def _discretise(attraction, repulsion, dim, order: int) -> tuple[_Transport, Flo
 
 
 def solve_labels(
-    attraction: Float[Array, " K+1"],
-    repulsion: Float[Array, " K+1"],
+    attraction: Float[Array, " k"],
+    repulsion: Float[Array, " k"],
     dim: Float[Array, ""],
     times: Float[Array, " T"],
     *,

@@ -18,10 +18,10 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.special import roots_hermitenorm
 
-from ._check import is_traced, require
+from ._check import Values, is_traced, require
 
 
-def hermite(z: Float[Array, "*s"], degree: int) -> Float[Array, "K+1 *s"]:
+def hermite(z: Float[Array, "*s"], degree: int) -> Float[Array, "k *s"]:
     r"""All $h_0(z), …, h_K(z)$ by the recurrence $√(k+1) h_{k+1} = z h_k − √k h_{k−1}$."""
     rows = [jnp.ones_like(z), z]
     for k in range(1, degree):
@@ -29,7 +29,7 @@ def hermite(z: Float[Array, "*s"], degree: int) -> Float[Array, "K+1 *s"]:
     return jnp.stack(rows[: degree + 1])
 
 
-def polynomial(coefficients: Float[Array, " K+1"], s: Float[Array, "*s"]) -> Float[Array, "*s"]:
+def polynomial(coefficients: Float[Array, " k"], s: Float[Array, "*s"]) -> Float[Array, "*s"]:
     """Σ_k coefficients[k] s^k (lowest degree first), by Horner's rule."""
     total = jnp.broadcast_to(coefficients[-1], jnp.shape(s))
     for k in range(coefficients.size - 2, -1, -1):
@@ -37,7 +37,7 @@ def polynomial(coefficients: Float[Array, " K+1"], s: Float[Array, "*s"]) -> Flo
     return total
 
 
-def differentiate(coefficients: Float[Array, " K+1"], order: int = 1) -> Float[Array, " J"]:
+def differentiate(coefficients: Float[Array, " k"], order: int = 1) -> Float[Array, " J"]:
     """Coefficients of the `order`-th derivative of Σ_k coefficients[k] s^k (lowest degree first)."""
     for _ in range(order):
         k = jnp.arange(1, coefficients.size, dtype=coefficients.dtype)
@@ -64,13 +64,13 @@ class Activation(eqx.Module):
     zero, or constant (only $c_0$: then the information exponent is undefined).
     """
 
-    coefficients: Float[Array, " K+1"]
+    coefficients: Float[Array, " k"]
     information_exponent: int = eqx.field(static=True)
     present: frozenset[int] = eqx.field(static=True)
     parity: str = eqx.field(static=True)
     truncation_error: float = eqx.field(static=True)
 
-    def __init__(self, coefficients, *, truncation_error: float = 0.0):
+    def __init__(self, coefficients: Values, *, truncation_error: float = 0.0):
         if is_traced(coefficients):
             raise ValueError("`coefficients` must be concrete numbers; got a traced array.")
         c = np.asarray(coefficients)
@@ -134,7 +134,7 @@ class Activation(eqx.Module):
         error = math.sqrt(max(0.0, 1 - float(c @ c) / norm2))
         return cls(c, truncation_error=error)
 
-    def __call__(self, z: Float[Array, "*s"]) -> Float[Array, "*s"]:
+    def __call__(self, z: Values) -> Float[Array, "..."]:
         """σ(z) = Σ c_k h_k(z), by Clenshaw's recurrence (no table of h_k is stored)."""
         z = jnp.asarray(z, self.coefficients.dtype)
         above, b = jnp.zeros_like(z), jnp.zeros_like(z)
@@ -147,7 +147,7 @@ class Activation(eqx.Module):
             )
         return b
 
-    def kernel(self, s: Float[Array, "*s"], derivative: int = 0) -> Float[Array, "*s"]:
+    def kernel(self, s: Values, derivative: int = 0) -> Float[Array, "..."]:
         r"""The link kernel $g(s) = Σ c_k^2 s^k$, or its `derivative`-th derivative, at s ∈ [−1, 1]."""
         s = jnp.asarray(s, self.coefficients.dtype)
         return polynomial(differentiate(self.coefficients**2, derivative), s)

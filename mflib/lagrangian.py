@@ -24,17 +24,17 @@ class Nodes(eqx.Module):
 
     overlaps: Float[Array, "T N"]
     tracers: Float[Array, "T n"]
-    moments: Float[Array, "T K+1"]
+    moments: Float[Array, "T k"]
     steps: Int[Array, ""]
 
 
 class _Flow(eqx.Module):
-    attraction: Float[Array, " K+1"]
-    repulsion: Float[Array, " K+1"]
+    attraction: Float[Array, " k"]
+    repulsion: Float[Array, " k"]
     weights: Float[Array, " N"]
     dim: Float[Array, ""]
 
-    def moments(self, overlaps: Float[Array, " N"]) -> Float[Array, " K+1"]:
+    def moments(self, overlaps: Float[Array, " N"]) -> Float[Array, " k"]:
         return legendre(overlaps, self.repulsion.size - 1, self.dim) @ self.weights
 
     def __call__(self, t, latitudes):
@@ -45,8 +45,8 @@ class _Flow(eqx.Module):
 
 
 def solve_nodes(
-    attraction: Float[Array, " K+1"],
-    repulsion: Float[Array, " K+1"],
+    attraction: Float[Array, " k"],
+    repulsion: Float[Array, " k"],
     dim: Float[Array, ""],
     times: Float[Array, " T"],
     overlaps: Float[Array, " N"],

@@ -11,13 +11,15 @@ Two discretisations: the label map (`mflib.eulerian`) for even problems, a few h
 d and time; nodes that move (`mflib.lagrangian`) for every other.
 """
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ._check import check_times, check_tolerance, is_traced, require
+from ._check import Values, check_times, check_tolerance, is_traced, require
 from .eulerian import Labels, solve_labels
 from .integrate import SolverError
 from .lagrangian import solve_nodes, staircase
@@ -50,7 +52,7 @@ class MeanField(eqx.Module):
     problem: SingleIndex
     times: Float[Array, " T"]
     loss: Float[Array, " T"]
-    moments: Float[Array, "T K+1"]
+    moments: Float[Array, "T k"]
     overlaps: Float[Array, "T N"]
     weights: Float[Array, " N"]
     initial_overlaps: Float[Array, " N"]
@@ -59,7 +61,7 @@ class MeanField(eqx.Module):
     labels: Labels | None
     rtol: float = eqx.field(static=True)
 
-    def transport(self, overlaps0: Float[Array, " n"]) -> Float[Array, "T n"]:
+    def transport(self, overlaps0: Values) -> Float[Array, "T n"]:
         r"""Overlaps at `times` of the particles that start at overlaps `overlaps0` (n,).
 
         Any particle, of either sign, carried by the same limit; the rest of its position never
@@ -95,9 +97,9 @@ _MAX_STEPS = 1_000_000
 
 def solve_mean_field(
     problem: SingleIndex,
-    times: Float[Array, " T"],
+    times: Values,
     *,
-    nodes: int | None = None,
+    nodes: Any = None,
     tol: float = 1e-5,
     max_steps: int = _MAX_STEPS,
     progress: bool = False,
@@ -151,7 +153,7 @@ def _constants(problem: SingleIndex, dtype):
     return attraction.astype(dtype), repulsion.astype(dtype), jnp.asarray(problem.dim, dtype)
 
 
-def _loss(problem: SingleIndex, moments: Float[Array, "T K+1"]) -> Float[Array, " T"]:
+def _loss(problem: SingleIndex, moments: Float[Array, "T k"]) -> Float[Array, " T"]:
     attraction, repulsion, _ = _constants(problem, moments.dtype)
     power = problem.target_power.astype(moments.dtype)
     return 0.5 * (power - 2 * moments @ attraction + moments**2 @ repulsion)
@@ -182,14 +184,18 @@ def _by_labels(problem, times, nodes, tol, traced, **options) -> MeanField:
         error = _gap(loss, before)
         if traced or error <= tol:
             break
+    def quadrature(size, every):
+        start, weights = overlap_quadrature(size, dim, even=True)
+        overlaps = labels.every(every).positions(start)
+        moments = jax.lax.map(lambda a: legendre(a, repulsion.size - 1, dim) @ weights, overlaps)
+        return start, weights, overlaps, _gap(_loss(problem, moments), loss[::every])
+
+    # The size is settled on a few of the times: positions at all of them cost more than the solve.
     sizes = _doublings(nodes)
     for size in sizes:
-        start, weights = overlap_quadrature(size, dim, even=True)
-        overlaps = labels.positions(start)
-        moments = jax.lax.map(lambda a, w=weights: legendre(a, repulsion.size - 1, dim) @ w, overlaps)
-        quadrature_error = _gap(_loss(problem, moments), loss)
-        if traced or quadrature_error <= tol:
+        if size == sizes[-1] or quadrature(size, max(1, times.size // 8))[-1] <= tol:
             break
+    start, weights, overlaps, quadrature_error = quadrature(size, 1)
     return MeanField(
         problem=problem,
         times=times,

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from ._check import check_times, check_tolerance
+from ._check import Values, check_times, check_tolerance
 from .drift import drift, loss
 from .integrate import integrate
 from .problem import SingleIndex, check_particles
@@ -39,8 +39,8 @@ class _Flow(eqx.Module):
 
 def solve_network(
     problem: SingleIndex,
-    particles: Float[Array, "m d"],
-    times: Float[Array, " T"],
+    particles: Values,
+    times: Values,
     *,
     rtol: float = 1e-6,
     block: int | None = None,

@@ -5,12 +5,14 @@ $L(ρ) = ½ E (f_ρ − f^*)^2$. The target direction is the first basis vector,
 start and the Gaussian input are rotation invariant, so nothing is lost.
 """
 
+from typing import Any
+
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ._check import check_dim, is_traced, require
+from ._check import Scalar, Values, check_dim, is_traced, require
 from .hermite import Activation, differentiate, polynomial
 from .sphere import legendre_coefficients
 
@@ -35,13 +37,13 @@ class SingleIndex(eqx.Module):
     towards the target).
     """
 
-    dim: int | Float[Array, ""]
+    dim: Scalar
     activation: Activation
     link: Activation
     information_exponent: int = eqx.field(static=True)
     even: bool = eqx.field(static=True)
 
-    def __init__(self, dim, activation: Activation, link: Activation | None = None):
+    def __init__(self, dim: Values, activation: Any, link: Any = None):
         check_dim(dim)
         link = activation if link is None else link
         for name, value in (("activation", activation), ("link", link)):
@@ -60,12 +62,12 @@ class SingleIndex(eqx.Module):
         self.even = activation.parity == "even" and all(k % 2 == 0 for k in shared)
 
     @property
-    def kernel_coefficients(self) -> Float[Array, " K+1"]:
+    def kernel_coefficients(self) -> Float[Array, " k"]:
         """c_k², the monomial coefficients of g."""
         return self.activation.coefficients**2
 
     @property
-    def target_coefficients(self) -> Float[Array, " K+1"]:
+    def target_coefficients(self) -> Float[Array, " k"]:
         """c_k b_k, the monomial coefficients of F(α) = E f*(x) σ(w·x), padded to the degree of σ."""
         c, b = self.activation.coefficients, self.link.coefficients
         n = min(c.size, b.size)
@@ -82,11 +84,12 @@ class SingleIndex(eqx.Module):
         repulsion, attraction = self.harmonics()
         return 0.5 * (self.target_power - 2 * attraction[0] + repulsion[0])
 
-    def target_kernel(self, alpha: Float[Array, "*s"], derivative: int = 0) -> Float[Array, "*s"]:
+    def target_kernel(self, alpha: Values, derivative: int = 0) -> Float[Array, "..."]:
         """F(α) = Σ c_k b_k α^k, or its `derivative`-th derivative, at overlaps α."""
+        alpha = jnp.asarray(alpha, self.target_coefficients.dtype)
         return polynomial(differentiate(self.target_coefficients, derivative), alpha)
 
-    def harmonics(self) -> tuple[Float[Array, " K+1"], Float[Array, " K+1"]]:
+    def harmonics(self) -> tuple[Float[Array, " k"], Float[Array, " k"]]:
         """(a_k, τ_k): coefficients of g and of F on the Legendre polynomials of dimension d."""
         dim = jnp.asarray(self.dim, self.activation.coefficients.dtype)
         return (
@@ -95,7 +98,7 @@ class SingleIndex(eqx.Module):
         )
 
 
-def check_particles(problem: SingleIndex, particles: Array) -> Float[Array, "m d"]:
+def check_particles(problem: SingleIndex, particles: Values) -> Float[Array, "m d"]:
     """Return `particles` as an array, after checking shape (m, d) and unit norms (to √eps)."""
     particles = jnp.asarray(particles)
     require(

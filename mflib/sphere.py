@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, UInt32
 
-from ._check import check_dim, require
+from ._check import Scalar, Values, check_dim, require
 
 
 def sample_sphere(
-    key: PRNGKeyArray | UInt32[Array, "2"], m: int, dim: int
+    key: PRNGKeyArray | UInt32[Array, "2"], m: int | np.integer, dim: int | np.integer
 ) -> Float[Array, "m d"]:
     """m independent particles, uniform on the unit sphere of R^dim.
 
@@ -35,7 +35,7 @@ def tangent(w: Float[Array, "*m d"], v: Float[Array, "*m d"]) -> Float[Array, "*
     return v - jnp.sum(w * v, axis=-1, keepdims=True) * w
 
 
-def legendre(s: Float[Array, "*s"], degree: int, dim: float | Float[Array, ""]) -> Float[Array, "K+1 *s"]:
+def legendre(s: Values, degree: int, dim: Scalar) -> Float[Array, "k *s"]:
     r"""Legendre polynomials of dimension d, $P_0(s), …, P_K(s)$, normalised to $P_k(1) = 1$.
 
     By the recurrence $(k+d−2) P_{k+1} = (2k+d−2) s P_k − k P_{k−1}$, stable on [−1, 1] for every d:
@@ -49,8 +49,8 @@ def legendre(s: Float[Array, "*s"], degree: int, dim: float | Float[Array, ""]) 
 
 
 def legendre_derivative(
-    s: Float[Array, "*s"], degree: int, dim: float | Float[Array, ""]
-) -> Float[Array, "K+1 *s"]:
+    s: Values, degree: int, dim: Scalar
+) -> Float[Array, "k *s"]:
     r"""$P_0'(s), …, P_K'(s)$, by $P_k' = \frac{k(k+d−2)}{d−1} P_{k−1}^{(d+2)}$."""
     raised = legendre(s, max(degree - 1, 0), dim + 2)
     rows = [jnp.zeros_like(raised[0])]
@@ -60,8 +60,8 @@ def legendre_derivative(
 
 
 def legendre_coefficients(
-    monomials: Float[Array, " K+1"], dim: float | Float[Array, ""]
-) -> Float[Array, " K+1"]:
+    monomials: Float[Array, " k"], dim: Scalar
+) -> Float[Array, " k"]:
     r"""Coefficients $a_k$ with $Σ_n b_n s^n = Σ_k a_k P_k(s)$, from the $b_n$ (`monomials`).
 
     Horner's rule, with multiplication by s done on coefficients:
@@ -79,7 +79,7 @@ def legendre_coefficients(
     return a
 
 
-def harmonic_count(degree: int, dim: float | Float[Array, ""]) -> Float[Array, " K+1"]:
+def harmonic_count(degree: int, dim: Scalar) -> Float[Array, " k"]:
     r"""$N(d, 0), …, N(d, K)$: the dimensions of the spaces of spherical harmonics.
 
     By the ratio $N(d,k)/N(d,k−1) = \frac{(2k+d−2)(k+d−3)}{(2k+d−4)k}$ (k ≥ 2), free of factorials.
@@ -97,7 +97,7 @@ _NEAREST, _TAIL = 1e-6, 40.0
 
 
 def overlap_quadrature(
-    nodes: int, dim: float | Float[Array, ""], *, even: bool = False
+    nodes: int, dim: Scalar, *, even: bool = False
 ) -> tuple[Float[Array, " N"], Float[Array, " N"]]:
     r"""Nodes $α_i$ and weights $ω_i$ (summing to 1) for the overlap of a uniform particle.
 

@@ -1,0 +1,68 @@
+# Two commands do everything: `make book` and `make test`. Both set up .venv from the lock file first.
+
+PYTHON ?= python3
+JOBS ?= 1
+WORKERS ?= 2
+PORT ?= 8000
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+# A fresh build each time: an incremental one would not repeat the warnings of pages that did not change.
+BUILD = rm -rf _build/html _build/.doctrees _build/jupyter_execute && \
+	$(BIN)/jupyter-book build $(1) --path-output . -n -W --keep-going && \
+	echo && echo "The book is in _build/html: open $(CURDIR)/_build/html/index.html"
+
+.DEFAULT_GOAL := help
+.PHONY: help book html run serve test lint format lock clean
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The environment. Hashes are required for every package, and the package in this folder is built with the locked
+# build tools, so nothing comes in unpinned. The stamp makes a changed lock refresh an old .venv.
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Python 3.11 or newer is needed, and '$(PYTHON)' is not: try 'make PYTHON=python3.12 …'" >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	@echo "Installing the locked environment into .venv (minutes, the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+book: $(INSTALLED) ## Execute every chapter afresh (in a copy) and build the site from it
+	$(BIN)/python tools/execute.py --output _build/executed --jobs $(JOBS)
+	$(BIN)/python tools/ledger.py _build/executed
+	$(call BUILD,_build/executed)
+
+html: $(INSTALLED) ## Build the site from the stored outputs, executing nothing
+	$(BIN)/python tools/ledger.py
+	$(call BUILD,.)
+
+run: $(INSTALLED) ## Execute the chapters in place; outputs are stored in normal form
+	$(BIN)/python tools/execute.py --jobs $(JOBS)
+
+serve: html ## Build as html does, then serve the site on this machine
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
+
+test: $(INSTALLED) lint ## Run everything that the project checks
+	$(BIN)/python -m pytest --numprocesses $(WORKERS)
+
+lint: $(INSTALLED) ## Check the style of the code
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(INSTALLED) ## Bring the code into that style, as far as a program can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# uv resolves for every Python version and platform at once; it is only needed here, so it is not in the lock.
+lock: ## Pin the dependencies of pyproject.toml anew (UPGRADE=--upgrade takes newer versions)
+	$(PYTHON) -m venv _build/lock
+	_build/lock/bin/python -m pip install --quiet uv
+	_build/lock/bin/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate --extra book --extra test $(UPGRADE) pyproject.toml -o requirements.lock
+
+clean: ## Remove what was built (the environment stays: remove .venv by hand)
+	rm -rf _build book/ledger.md .pytest_cache .ruff_cache .hypothesis
+	find book mflib tests tools -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf

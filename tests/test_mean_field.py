@@ -1,0 +1,292 @@
+"""Infinite width: known values, the honesty of the error estimate, the two solvers, transport."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from mflib import Activation, MeanField, SingleIndex, SolverError, sample_sphere, solve_mean_field, time_to_loss
+from mflib.lagrangian import solve_nodes
+from mflib.sphere import legendre, overlap_quadrature
+
+H = {k: Activation.hermite(k) for k in (1, 2, 3, 4, 6)}
+MIXED = Activation([0.0, 0.0, 0.0, 0.6, 0.8])
+# Long enough for L(h_k, d) to fall below 0.1, on one number of times: shapes that compile once.
+LONG = {4: lambda d: 0.6 * d * np.linspace(0, 1, 9), 6: lambda d: 0.5 * d**2 * np.linspace(0, 1, 9)}
+
+
+@pytest.fixture(scope="module")
+def solved() -> MeanField:
+    return solve_mean_field(SingleIndex(16, H[4]), LONG[4](16))
+
+
+def test_values_of_the_design_notes():
+    """L(0) and T(L < ¼)/d for h_4, to the digits given there."""
+    np.testing.assert_allclose(SingleIndex(16, H[4]).initial_loss, 0.4948, atol=5e-5)
+    for d, ratio in ((16, 0.1444), (32, 0.1417), (64, 0.1387)):
+        # 1.5e-4: rounding to 4 digits, and the notes' own solver.
+        np.testing.assert_allclose(time_to_loss(SingleIndex(d, H[4]), 0.25) / d, ratio, atol=1.5e-4)
+
+
+def test_time_to_loss_at_128_by_an_independent_solver():
+    """The notes say 0.1375 at d = 128; both solvers of this library say 0.1365."""
+    d = 128.0
+    problem = SingleIndex(d, H[4])
+    fast = time_to_loss(problem, 0.25)
+    repulsion, attraction = problem.harmonics()
+    alpha, weights = overlap_quadrature(8192, d, even=True)
+    times = jnp.linspace(17.0, 18.0, 9)
+    nodes = solve_nodes(
+        attraction, repulsion, jnp.asarray(d), times, alpha, weights, jnp.zeros(0),
+        rtol=1e-7, max_steps=100_000, progress=False,
+    )  # fmt: skip
+    p = nodes.moments
+    loss = 0.5 * (1 - 2 * p @ attraction + p**2 @ repulsion)
+    slow = float(np.interp(-0.25, -np.asarray(loss), times))
+    np.testing.assert_allclose(fast, slow, rtol=2e-4)  # linear interpolation over steps of 1/8
+    np.testing.assert_allclose(fast / d, 0.1365, atol=1e-4)
+
+
+@pytest.mark.parametrize("k", [4, 6])
+@pytest.mark.parametrize("dim", [16, 64, 1024])
+def test_true_error_is_below_the_estimate(k, dim):
+    """Against 8 times the nodes and 100 times the accuracy, until L < 0.1."""
+    problem, times = SingleIndex(dim, H[k]), LONG[k](dim)
+    found = solve_mean_field(problem, times, nodes=64)
+    finer = solve_mean_field(problem, times, nodes=512, tol=1e-7)
+    assert finer.loss[-1] < 0.1
+    assert finer.error <= 1e-7
+    assert jnp.abs(found.loss - finer.loss).max() <= found.error <= 1e-5
+
+
+def test_tighter_tolerance_when_asked():
+    problem, times = SingleIndex(64, H[4]), LONG[4](64)
+    found = solve_mean_field(problem, times, nodes=64, tol=1e-8)
+    assert found.error <= 1e-8
+
+
+def test_a_million_dimensions():
+    found = solve_mean_field(SingleIndex(10**6, H[4]), LONG[4](10**6), nodes=64)
+    assert found.loss[-1] < 0.1
+    assert found.error <= 1e-5
+
+
+def test_the_two_solvers_agree():
+    """Label map against moving nodes, h_4 at d = 16, resolved by both."""
+    d, times = jnp.asarray(16.0), jnp.asarray(LONG[4](16))
+    problem = SingleIndex(16, H[4])
+    labels = solve_mean_field(problem, times, nodes=64, tol=1e-7)
+    repulsion, attraction = problem.harmonics()
+    alpha, weights = overlap_quadrature(4096, d, even=True)
+    tracers = jnp.array([-0.5, -0.01, 0.0, 0.03, 0.2, 0.9, 1.0])
+    nodes = solve_nodes(
+        attraction, repulsion, d, times, alpha, weights, tracers,
+        rtol=1e-9, max_steps=100_000, progress=False,
+    )  # fmt: skip
+    np.testing.assert_allclose(nodes.moments, labels.moments, atol=1e-6)
+    np.testing.assert_allclose(labels.transport(tracers), nodes.tracers, atol=2e-5)
+
+
+def test_fields(solved):
+    T, N = solved.times.size, solved.weights.size
+    assert solved.overlaps.shape == (T, N)
+    assert solved.moments.shape == (T, 5)
+    np.testing.assert_allclose(solved.weights.sum(), 1, rtol=1e-13)
+    np.testing.assert_allclose(solved.moments[:, 0], 1, atol=1e-12)
+    np.testing.assert_allclose(solved.moments[0, 1:], 0, atol=1e-7)
+    np.testing.assert_allclose(solved.loss[0], 0.5 * (1 - 3 / 288), atol=1e-8)
+
+
+def test_the_quadrature_carries_the_moments(solved):
+    p = jax.vmap(lambda a: legendre(a, 4, 16) @ solved.weights)(solved.overlaps)
+    a, _ = solved.problem.harmonics()
+    loss = 0.5 * (1 - 2 * p @ a + p**2 @ a)
+    assert jnp.abs(loss - solved.loss).max() <= solved.quadrature_error + 1e-15
+    assert solved.quadrature_error <= 1e-5
+
+
+def test_energy_decreases(solved):
+    assert np.all(np.diff(solved.loss) < 0)
+    for activation in (H[1], H[3], MIXED):
+        found = solve_mean_field(SingleIndex(8, activation), np.linspace(0, 3, 4), nodes=256)
+        assert np.all(np.diff(found.loss) < 0)
+
+
+def test_transport(solved):
+    start = solved.overlaps[0]
+    np.testing.assert_allclose(solved.transport(start), solved.overlaps, atol=1e-12)
+    # Even problem: ±w move alike; the equator and the poles stay.
+    np.testing.assert_allclose(solved.transport(-start), -solved.overlaps, atol=1e-12)
+    np.testing.assert_allclose(solved.transport([0.0, 1.0, -1.0])[-1], [0, 1, -1], atol=1e-14)
+    # A flow on a line keeps the order of its particles.
+    assert np.all(np.diff(solved.overlaps, axis=1) >= 0)
+
+
+@pytest.mark.parametrize("activation", [H[1], H[3], MIXED], ids=["h1", "h3", "h3+h4"])
+def test_other_parities(activation):
+    """Odd and mixed: the estimate bounds the error, and nodes ride their own transport."""
+    problem, times = SingleIndex(12, activation), np.linspace(0, 5, 6)
+    found = solve_mean_field(problem, times)
+    finer = solve_mean_field(problem, times, nodes=8 * found.weights.size, tol=1e-7)
+    assert jnp.abs(found.loss - finer.loss).max() <= found.error <= 1e-5
+    np.testing.assert_allclose(
+        found.transport(found.overlaps[0, ::64]), found.overlaps[:, ::64], atol=1e-5
+    )
+
+
+def test_a_wide_network_follows_an_odd_limit():
+    """Monte Carlo at m = 2000 for h_3 + h_4, d = 12: the loss within 5 fluctuations of size m^{-1/2}/5."""
+    problem, times = SingleIndex(12, MIXED), np.linspace(0, 5, 6)
+    limit = solve_mean_field(problem, times, nodes=512)
+    from mflib import solve_network
+
+    network = solve_network(problem, sample_sphere(jax.random.key(0), 2000, 12), times)
+    assert jnp.abs(network.loss - limit.loss).max() < 5 * 0.2 / np.sqrt(2000)
+
+
+def test_misspecified_even_target():
+    """σ = h_4 on 0.5 h_4 (the authors' He4_small): the network's law settles where p_4 ≈ ½."""
+    found = solve_mean_field(
+        SingleIndex(16, H[4], Activation([0, 0, 0, 0, 0.5])), np.linspace(0, 60, 5), nodes=64
+    )
+    assert found.error <= 1e-5
+    assert found.loss[-1] < 1e-2
+    np.testing.assert_allclose(found.moments[-1, 4], 0.5, atol=0.1)
+
+
+def test_an_unresolved_front_is_confessed():
+    """64 moving nodes at d = 10⁴ are a staircase: the estimate says so."""
+    found = solve_mean_field(SingleIndex(10_000, H[3]), [20.0, 40.0, 60.0], nodes=64)
+    finer = solve_mean_field(SingleIndex(10_000, H[3]), [20.0, 40.0, 60.0], nodes=8192, tol=1e-4)
+    true = float(jnp.abs(found.loss - finer.loss).max())
+    assert 1e-4 < true <= found.error
+
+
+def test_dimension_may_be_mapped_over():
+    times = np.linspace(0, 10, 4)
+
+    def loss(d):
+        return solve_mean_field(SingleIndex(d, H[4]), times, nodes=64).loss
+
+    mapped = jax.vmap(loss)(jnp.array([16.0, 40.0]))
+    for row, d in zip(mapped, (16, 40), strict=True):
+        np.testing.assert_allclose(row, loss(d), atol=1e-6)
+
+
+def test_a_new_dimension_does_not_recompile():
+    times, traces = np.linspace(0, 10, 4), []
+
+    @jax.jit
+    def loss(d):
+        traces.append(d)
+        return solve_mean_field(SingleIndex(d, H[4]), times, nodes=64).loss
+
+    for d in (16.0, 64.0, 1e6):
+        loss(d)
+    assert len(traces) == 1
+
+
+def test_a_new_dimension_does_not_retrace_the_solve(monkeypatch):
+    """Without jit around it: the compiled solve is entered with new numbers, not traced again."""
+    import mflib.eulerian as eulerian
+
+    times, count = np.linspace(0, 10, 4), []
+    call = eulerian._Transport.__call__
+    monkeypatch.setattr(
+        eulerian._Transport, "__call__", lambda *args: (count.append(1), call(*args))[1]
+    )
+    jax.clear_caches()
+    solve_mean_field(SingleIndex(20, H[4]), times, nodes=64)
+    traced = len(count)
+    assert traced > 0
+    for d in (21, 300, 10**5):
+        solve_mean_field(SingleIndex(d, H[4]), times, nodes=64)
+    assert len(count) == traced
+
+
+def test_finite_width_excess_and_spread():
+    """E L_m − L ∝ 1/m and its spread ∝ m^{−1/2}: slopes over m = 64 … 1024, with bands.
+
+    The spread of L_m − L is ten times its mean at m = 1024. To first order it is a linear statistic of
+    the starting overlaps, of known mean zero, so regressing on four such statistics (the P_2 and P_4 of
+    each particle's infinite-width position at two times) removes it and shows the mean.
+    """
+    from mflib import solve_network
+
+    problem, times = SingleIndex(16, H[4]), np.array([1.0, 2.0])
+    limit = solve_mean_field(problem, times, nodes=64, tol=1e-6)
+    widths, seeds = (64, 128, 256, 512, 1024), (48, 32, 24, 16, 12)
+    excess, spread, errors = [], [], []
+    for m, n in zip(widths, seeds, strict=True):
+        rows, statistics = [], []
+        for seed in range(n):
+            w = sample_sphere(jax.random.key(1000 * m + seed), m, 16)
+            rows.append(solve_network(problem, w, times, rtol=1e-5).loss - limit.loss)
+            p = jax.vmap(lambda a: legendre(a, 4, 16)[2::2].mean(axis=1))(limit.transport(w[:, 0]))
+            statistics.append((p - limit.moments[:, 2::2]).ravel())
+        rows, design = np.array(rows)[:, 0], np.column_stack([np.ones(n), np.array(statistics)])
+        fit, *_ = np.linalg.lstsq(design, rows, rcond=None)
+        variance = np.sum((rows - design @ fit) ** 2) / (n - design.shape[1])
+        excess.append(fit[0])
+        errors.append(np.sqrt(variance * np.linalg.inv(design.T @ design)[0, 0]) / fit[0])
+        spread.append(rows.std(ddof=1))
+
+    def slope(values, relative):
+        """Weighted least squares in logarithms: slope and its standard error."""
+        x, y = np.log(widths), np.log(values)
+        weight = 1 / np.asarray(relative) ** 2
+        centre = np.average(x, weights=weight)
+        scale = np.sum(weight * (x - centre) ** 2)
+        return np.sum(weight * (x - centre) * y) / scale, scale**-0.5
+
+    mean_slope, mean_error = slope(excess, errors)
+    # The standard deviation of n Gaussian numbers is known to 1/√(2(n−1)).
+    spread_slope, spread_error = slope(spread, 1 / np.sqrt(2 * (np.array(seeds) - 1)))
+    assert abs(mean_slope + 1) < 3 * mean_error < 0.3
+    assert abs(spread_slope + 0.5) < 3 * spread_error < 0.3
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"nodes": 31}, "nodes"),
+        ({"nodes": 16}, "nodes"),
+        ({"nodes": 64.0}, "nodes"),
+        ({"tol": 1e-14}, "tol"),
+        ({"tol": 0.0}, "tol"),
+        ({"tol": float("nan")}, "tol"),
+        ({"tol": 2.0}, "tol"),
+    ],
+)
+def test_bad_options(options, name):
+    with pytest.raises(ValueError, match=f"`{name}` must be"):
+        solve_mean_field(SingleIndex(8, H[4]), [0.0, 1.0], **options)
+
+
+@pytest.mark.parametrize("times", [[], [0.0, 0.0], [2.0, 1.0], [-1.0], [0.0, np.inf]])
+def test_bad_times(times):
+    with pytest.raises(ValueError, match="`times` must be"):
+        solve_mean_field(SingleIndex(8, H[4]), times)
+
+
+@pytest.mark.parametrize("overlaps", [[1.5], [[0.1]], [np.nan]])
+def test_bad_overlaps(solved, overlaps):
+    with pytest.raises(ValueError, match="`overlaps0` must be"):
+        solved.transport(overlaps)
+
+
+def test_traced_dimension_needs_nodes():
+    with pytest.raises(ValueError, match="`nodes`"):
+        jax.jit(lambda d: solve_mean_field(SingleIndex(d, H[4]), [1.0]).loss)(8.0)
+
+
+def test_a_failed_solve_says_where():
+    with pytest.raises(SolverError, match=r"m = ∞, d = 8.*Likely fix"):
+        solve_mean_field(SingleIndex(8, H[3]), [0.0, 5.0], nodes=64, max_steps=2)
+    with pytest.raises(SolverError, match="m = ∞, d = 8"):
+        solve_mean_field(SingleIndex(8, H[4]), [0.0, 5.0], nodes=64, max_steps=2)
+
+
+def test_progress_is_shown_when_asked(capfd):
+    solve_mean_field(SingleIndex(8, H[4]), np.linspace(0, 10, 4), nodes=64, progress=True)
+    shown = capfd.readouterr()
+    assert "100.00%" in shown.err + shown.out

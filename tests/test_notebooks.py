@@ -1,0 +1,277 @@
+"""Guards against what nbval does not see. Each is tried on a sample that it must refuse."""
+
+import copy
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat import v4
+
+import execute
+from chapters import chapters, pages
+
+ROOT = Path(__file__).parents[1]
+CHAPTERS = chapters(ROOT)
+LONGEST_CELL = 40
+EXERCISES = (3, 6)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def outputs(notebook):
+    return [output for cell in code_cells(notebook) for output in cell.outputs]
+
+
+def prose(notebook):
+    """The text of a chapter, in which a line ``<code>`` stands for each code cell."""
+    parts = [cell.source if cell.cell_type == "markdown" else "<code>" for cell in notebook.cells]
+    return "\n\n".join(parts)
+
+
+# Every guard takes a notebook and yields what is wrong with it.
+
+
+def run_in_order(notebook):
+    counts = [cell.execution_count for cell in code_cells(notebook)]
+    if counts != list(range(1, len(counts) + 1)):
+        yield f"cells not run from first to last in one go: execution counts {counts}"
+
+
+def no_error_and_no_stderr(notebook):
+    for output in outputs(notebook):
+        if output.output_type == "error":
+            yield f"an error is stored: {output.ename}"
+        elif output.output_type == "stream" and output.name != "stdout":
+            yield f"output on {output.name}: {output.text[:60]!r}"
+
+
+def figures_have_words(notebook):
+    """A figure has an alternative text and a caption, and its cell prints its numbers."""
+    for cell in code_cells(notebook):
+        kinds = [kind for output in cell.outputs for kind in output.get("data", {})]
+        if "image/png" not in kinds:
+            continue
+        words = cell.metadata.get("mystnb", {})
+        figure = words.get("figure", {})
+        given = {
+            "an alternative text": words.get("image", {}).get("alt"),
+            "a caption": figure.get("caption"),
+            "a name": figure.get("name"),
+            "printed numbers": any(output.output_type == "stream" for output in cell.outputs),
+        }
+        yield from (f"cell {cell.id}: its figure lacks {what}" for what in given if not given[what])
+        if kinds.count("image/png") > 1:
+            yield f"cell {cell.id}: more than one figure"
+
+
+def only_png_images(notebook):
+    kinds = {kind for output in outputs(notebook) for kind in output.get("data", {})}
+    yield from (f"{kind} is stored" for kind in kinds if re.match(r"image/(?!png)", kind))
+
+
+def unique_ids(notebook):
+    ids = [cell.id for cell in notebook.cells]
+    yield from (f"cell id {name} is used twice" for name in {i for i in ids if ids.count(i) > 1})
+
+
+def short_cells(notebook):
+    for cell in code_cells(notebook):
+        if not 1 <= len(cell.source.splitlines()) <= LONGEST_CELL:
+            yield f"cell {cell.id}: {len(cell.source.splitlines())} lines"
+
+
+def only_timings_are_ignored(notebook):
+    """Whatever makes nbval or the executor pass over a cell is for cells that show timings."""
+    for cell in code_cells(notebook):
+        tags = set(cell.metadata.get("tags", []))
+        if "nbval-ignore-output" in tags and "timing" not in tags:
+            yield f"cell {cell.id}: output ignored, and not tagged as a timing"
+        for tag in tags & {
+            "nbval-skip",
+            "nbval-raises-exception",
+            "raises-exception",
+            "skip-execution",
+        }:
+            yield f"cell {cell.id}: tagged {tag}"
+        if re.search(r"#\s*(NBVAL_|PYTEST_VALIDATE_)", cell.source):
+            yield f"cell {cell.id}: a comment to nbval"
+
+
+def something_is_checked(notebook):
+    if not any(re.search(r"\bassert|\bclaim\(", cell.source) for cell in code_cells(notebook)):
+        yield "nothing is asserted or claimed"
+
+
+def exercises_have_solutions(notebook):
+    text = prose(notebook)
+    exercises = re.findall(r"\{exercise(?:-start)?\}[^\n]*\n((?::[^\n]*\n)*)", text)
+    labels = [label for options in exercises for label in re.findall(r":label: *(\S+)", options)]
+    if not EXERCISES[0] <= len(exercises) <= EXERCISES[1]:
+        yield f"{len(exercises)} exercises"
+    if len(labels) != len(exercises):
+        yield "an exercise without a label"
+    solution = r"\{solution(?:-start)?\} *(\S+)[^\n]*\n((?::[^\n]*\n)*)"
+    solutions = dict(re.findall(solution, text))
+    yield from (f"no solution to {label}" for label in labels if label not in solutions)
+    yield from (
+        f"the solution to {label} is not hidden"
+        for label, options in solutions.items()
+        if not re.search(r":class:.*\bdropdown\b", options)
+    )
+    bodies = re.findall(r"\{solution-start\}(.*?)\{solution-end\}", text, re.DOTALL)
+    running = sum("<code>" in body for body in bodies)
+    if running < EXERCISES[0]:
+        yield f"only {running} solutions hold a code cell"
+
+
+GUARDS = [
+    run_in_order,
+    no_error_and_no_stderr,
+    figures_have_words,
+    only_png_images,
+    unique_ids,
+    short_cells,
+    only_timings_are_ignored,
+]
+GUARDS_OF_NUMBERED = [something_is_checked, exercises_have_solutions]
+
+
+def test_every_page_of_the_contents_exists():
+    generated = {ROOT / "book" / "ledger"}
+    missing = [
+        page.name
+        for page, _ in pages(ROOT)
+        if page not in generated
+        and not page.with_suffix(".ipynb").exists()
+        and not page.with_suffix(".md").exists()
+    ]
+    assert not missing
+
+
+@pytest.mark.parametrize("guard", GUARDS)
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.name)
+def test_chapter(chapter, guard):
+    assert list(guard(execute.read(chapter.path))) == []
+
+
+@pytest.mark.parametrize("guard", GUARDS_OF_NUMBERED)
+@pytest.mark.parametrize("chapter", [c for c in CHAPTERS if c.number], ids=lambda c: c.name)
+def test_numbered_chapter(chapter, guard):
+    assert list(guard(execute.read(chapter.path))) == []
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.name)
+def test_normal_form(chapter):
+    stored = chapter.path.read_text(encoding="utf-8")
+    assert stored == execute.write(execute.read(chapter.path)), "run tools/execute.py --normalise"
+
+
+# A chapter that passes every guard, and what to do to it to fail one of them.
+
+
+def sample():
+    figure = {"image": {"alt": "a line"}, "figure": {"caption": "A line.", "name": "fig-a"}}
+    cells = [
+        v4.new_markdown_cell("# Title"),
+        v4.new_code_cell("assert 1 + 1 == 2"),
+        v4.new_code_cell(
+            "fig",
+            metadata={"mystnb": figure},
+            outputs=[
+                v4.new_output("stream", name="stdout", text="1\n"),
+                v4.new_output("display_data", data={"image/png": "", "text/plain": "<Figure>"}),
+            ],
+        ),
+    ]
+    for label in ("ex-a", "ex-b", "ex-c"):
+        start = f"```{{solution-start}} {label}\n:class: dropdown\n```\nThus:"
+        cells += [
+            v4.new_markdown_cell(f"```{{exercise-start}} Why\n:label: {label}\n```\nWhy?"),
+            v4.new_markdown_cell("```{exercise-end}\n```\n\n" + start),
+            v4.new_code_cell("1"),
+            v4.new_markdown_cell("```{solution-end}\n```"),
+        ]
+    notebook = v4.new_notebook(cells=cells)
+    for count, cell in enumerate(code_cells(notebook), 1):
+        cell.execution_count = count
+    return notebook
+
+
+def replaced(notebook, old, new, count=-1):
+    for cell in notebook.cells:
+        cell.source = cell.source.replace(old, new, count)
+
+
+def stream(name):
+    return v4.new_output("stream", name=name, text="x")
+
+
+BROKEN = [
+    (run_in_order, lambda n: n.cells[1].update(execution_count=None)),
+    (run_in_order, lambda n: [c.update(execution_count=None) for c in code_cells(n)]),
+    (run_in_order, lambda n: n.cells[1].update(execution_count=2)),
+    (no_error_and_no_stderr, lambda n: n.cells[1].outputs.append(stream("stderr"))),
+    (
+        no_error_and_no_stderr,
+        lambda n: n.cells[1].outputs.append(v4.new_output("error", ename="E")),
+    ),
+    (figures_have_words, lambda n: n.cells[2].metadata.clear()),
+    (figures_have_words, lambda n: n.cells[2].metadata.mystnb.image.clear()),
+    (figures_have_words, lambda n: n.cells[2].metadata.mystnb.figure.update(caption="")),
+    (figures_have_words, lambda n: n.cells[2].metadata.mystnb.figure.pop("name")),
+    (figures_have_words, lambda n: n.cells[2].outputs.pop(0)),
+    (figures_have_words, lambda n: n.cells[2].outputs.append(n.cells[2].outputs[1])),
+    (only_png_images, lambda n: n.cells[2].outputs[1].data.update({"image/svg+xml": ""})),
+    (unique_ids, lambda n: n.cells[1].update(id=n.cells[0].id)),
+    (short_cells, lambda n: n.cells[1].update(source="x\n" * 41)),
+    (short_cells, lambda n: n.cells[1].update(source="")),
+    (only_timings_are_ignored, lambda n: n.cells[1].metadata.update(tags=["nbval-ignore-output"])),
+    (only_timings_are_ignored, lambda n: n.cells[1].metadata.update(tags=["nbval-skip"])),
+    (only_timings_are_ignored, lambda n: replaced(n, "assert", "# NBVAL_SKIP\nassert")),
+    (something_is_checked, lambda n: replaced(n, "assert", "")),
+    (exercises_have_solutions, lambda n: n.cells.pop(3)),
+    (exercises_have_solutions, lambda n: n.cells.extend(4 * n.cells[3:7])),
+    (
+        exercises_have_solutions,
+        lambda n: replaced(n, "solution-start} ex-b", "solution-start} ex-z"),
+    ),
+    (exercises_have_solutions, lambda n: replaced(n, ":class: dropdown", "")),
+    (exercises_have_solutions, lambda n: replaced(n, ":label:", "")),
+    (exercises_have_solutions, lambda n: n.cells.pop(5)),
+]
+
+
+@pytest.mark.parametrize("guard", GUARDS + GUARDS_OF_NUMBERED)
+def test_guard_accepts_the_sample(guard):
+    assert list(guard(sample())) == []
+
+
+@pytest.mark.parametrize(("guard", "damage"), BROKEN)
+def test_guard_refuses_a_broken_sample(guard, damage):
+    notebook = sample()
+    damage(notebook)
+    assert list(guard(notebook))
+
+
+def test_every_guard_has_a_broken_sample():
+    assert {guard for guard, _ in BROKEN} == {*GUARDS, *GUARDS_OF_NUMBERED}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda n: n.metadata.update(authors=[]),
+        lambda n: n.cells[0].metadata.update(collapsed=True),
+        lambda n: n.cells[1].outputs.extend([stream("stdout"), stream("stdout")]),
+    ],
+)
+def test_normal_form_is_not_any_form(damage):
+    notebook = sample()
+    tidy = execute.write(notebook)
+    assert tidy == execute.write(nbformat.reads(tidy, as_version=4))
+    damaged = copy.deepcopy(notebook)
+    damage(damaged)
+    assert nbformat.writes(damaged) + "\n" != execute.write(damaged)

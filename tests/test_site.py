@@ -1,0 +1,128 @@
+"""The site: it builds without a warning from the stored outputs, and no link in it is dead."""
+
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from bs4 import BeautifulSoup
+
+import execute
+import ledger
+from chapters import chapters, pages
+
+ROOT = Path(__file__).parents[1]
+
+
+@cache
+def parsed(page):
+    return BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+
+
+@cache
+def anchors(page):
+    return {tag["id"] for tag in parsed(page).select("[id]")} | {
+        tag["name"] for tag in parsed(page).select("a[name]")
+    }
+
+
+def dead_links(page):
+    """The addresses on a page that lead to no file, or to no anchor in it."""
+    for tag in parsed(page).select("[href], [src]"):
+        link = tag.get("href") or tag.get("src") or ""
+        parts = urlsplit(link)
+        if parts.scheme or parts.netloc or link in ("", "#"):
+            continue  # an address of another site, or a button
+        target = (page.parent / unquote(parts.path)).resolve() if parts.path else page.resolve()
+        if not target.is_file():
+            yield link
+        elif parts.fragment and target.suffix == ".html":
+            if unquote(parts.fragment) not in anchors(target):
+                yield link
+
+
+def untitled_dropdowns(page):
+    """Collapsible blocks without a title bar: they stop the script that collapses all others."""
+    blocks = parsed(page).select(".admonition.dropdown")
+    return [block for block in blocks if not block.select(".admonition-title")]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site")
+    execute.copy_book(ROOT, folder / "source")
+    page = ledger.ledger(chapters(ROOT))
+    (folder / "source" / "book" / "ledger.md").write_text(page, encoding="utf-8")
+    built = subprocess.run(
+        [
+            Path(sys.executable).parent / "jupyter-book",
+            *("build", folder / "source", "--path-output", folder),
+            *("-n", "-W", "--keep-going"),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    said = [
+        line
+        for line in (built.stdout + built.stderr).splitlines()
+        if "[91m" in line or "[31m" in line
+    ]
+    assert built.returncode == 0, "\n".join(said) or built.stdout[-3000:]
+    return folder / "_build" / "html"
+
+
+def test_every_page_is_there(site):
+    for page, _ in pages(ROOT):
+        built = site / page.relative_to(ROOT).with_suffix(".html")
+        assert parsed(built).select_one("article h1"), f"{built.name} has no heading"
+    assert (site / "index.html").is_file()
+
+
+def test_no_link_is_dead(site):
+    built = [*site.glob("*.html"), *site.glob("book/*.html")]
+    assert len(built) > len(pages(ROOT))
+    assert {page.name: dead for page in built if (dead := [*dead_links(page)])} == {}
+
+
+def test_every_claim_can_be_linked_to(site):
+    for chapter in chapters(ROOT):
+        wanted = {f"claim-{record['key']}" for record in ledger.claims(chapter)}
+        assert wanted <= anchors(site / "book" / chapter.page)
+
+
+def test_collapsible_blocks_have_titles(site):
+    for page in site.glob("book/*.html"):
+        assert untitled_dropdowns(page) == []
+
+
+def test_every_module_is_in_the_reference(site):
+    """The page is generated from a list of modules, in which a new one must not be forgotten."""
+    public = {path.stem for path in (ROOT / "mflib").glob("[!_]*.py")}
+    assert {f"module-mflib.{name}" for name in public} <= anchors(site / "book" / "api.html")
+
+
+@pytest.mark.parametrize(
+    ("body", "dead"),
+    [
+        ('<a href="other.html#there">', []),
+        ('<a href="#here"><p id="here">', []),
+        ('<a href="https://example.org/x"><a href="#">', []),
+        ('<a href="other.html#gone">', ["other.html#gone"]),
+        ('<a href="#gone">', ["#gone"]),
+        ('<a href="gone.html">', ["gone.html"]),
+        ('<img src="gone.png">', ["gone.png"]),
+    ],
+)
+def test_dead_links_are_found(tmp_path, body, dead):
+    (tmp_path / "other.html").write_text('<p id="there">')
+    (tmp_path / "page.html").write_text(body)
+    assert list(dead_links(tmp_path / "page.html")) == dead
+
+
+def test_untitled_dropdowns_are_found(tmp_path):
+    titled = '<div class="admonition dropdown"><p class="admonition-title">Proof</p></div>'
+    (tmp_path / "page.html").write_text(titled + '<div class="proof admonition dropdown"></div>')
+    assert len(untitled_dropdowns(tmp_path / "page.html")) == 1
