@@ -168,6 +168,9 @@ def _gap(first: Float[Array, " T"], second: Float[Array, " T"]):
 def _by_labels(problem, times, nodes, tol, traced, **options) -> MeanField:
     attraction, repulsion, dim = _constants(problem, times.dtype)
 
+    # A smooth label map takes at most 500 steps at any level; one that tears takes any number.
+    options |= {"max_steps": min(options["max_steps"], 1500)}
+
     def level(order, atol):
         # 300 spacings: what is left of a label of size 10 after a few hundred steps.
         floor = 300 * float(np.finfo(times.dtype).eps)
@@ -179,10 +182,12 @@ def _by_labels(problem, times, nodes, tol, traced, **options) -> MeanField:
     # Start where the difference to the next level may already meet tol, not lower.
     first = min(sum(atol > tol for _, atol in _LEVELS), len(_LEVELS) - 2)
     labels, loss = level(*_LEVELS[first])
+    error = np.inf
     for settings in _LEVELS[first + 1 :]:
         before, (labels, loss) = loss, level(*settings)
-        error = _gap(loss, before)
-        if traced or error <= tol:
+        last, error = error, _gap(loss, before)
+        # Levels gain a factor of five; one that gains less than two meets something it cannot resolve.
+        if traced or error <= tol or error > 0.5 * last:
             break
     def quadrature(size, every):
         start, weights = overlap_quadrature(size, dim, even=True)

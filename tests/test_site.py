@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from bs4 import BeautifulSoup
 
+import docstrings
 import execute
 import ledger
 from chapters import chapters, pages
@@ -126,3 +127,24 @@ def test_untitled_dropdowns_are_found(tmp_path):
     titled = '<div class="admonition dropdown"><p class="admonition-title">Proof</p></div>'
     (tmp_path / "page.html").write_text(titled + '<div class="proof admonition dropdown"></div>')
     assert len(untitled_dropdowns(tmp_path / "page.html")) == 1
+
+
+@pytest.mark.parametrize(
+    ("docstring", "translated"),
+    [
+        ("plain text", ["plain text"]),
+        ("the `code` here", [r"the \ ``code``\  here"]),
+        ("$α_k$ and\n$a\n+ b$", [r"\ :math:`α_k`\  and", r"\ :math:`a + b`\ "]),
+        ("|x| and w* and p_", [r"\|x\| and w\* and p\_"]),
+        ("**Arguments**\n\n- `a`: b", ["**Arguments**", "", r"- \ ``a``\ : b"]),
+        (
+            "Text:\n\n    |x| = `y`\n\nmore",
+            ["Text:", "", "::", "", "    |x| = `y`", "", "", "more"],
+        ),
+        ("A:\n\n    x\n\n    y", ["A:", "", "::", "", "    x", "", "", "::", "", "    y", ""]),
+        ("- a list\n    goes on", ["- a list", "    goes on"]),
+        ("- a list\n\n    goes on", ["- a list", "", "    goes on"]),
+    ],
+)
+def test_docstrings_are_translated(docstring, translated):
+    assert docstrings.translate(docstring.split("\n")) == translated

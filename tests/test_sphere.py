@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
+from scipy.special import betainc, eval_gegenbauer, eval_legendre
+
 from mflib import sample_sphere
 from mflib.sphere import (
     harmonic_count,
@@ -17,7 +18,6 @@ from mflib.sphere import (
     overlap_quadrature,
     tangent,
 )
-from scipy.special import betainc, eval_gegenbauer, eval_legendre
 
 DIMS = (3, 4, 16, 1000, 10**6)
 dims = st.sampled_from(DIMS)

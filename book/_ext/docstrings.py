@@ -12,14 +12,6 @@ from typing import Any
 import jax
 from sphinx.util.typing import stringify_annotation
 
-jax.Array.__name__ = "Array"  # annotations quote this name, which is that of a private module
-
-from mflib._check import Scalar, Values  # noqa: E402
-
-ALIASES = {
-    name: stringify_annotation(alias, "smart")
-    for name, alias in (("Values", Values), ("Scalar", Scalar))
-}
 INLINE = re.compile(
     r"`(?P<code>[^`]+)`|\$(?P<formula>[^$]+)\$|(?P<bold>\*\*\w[^*\n]*\*\*)|(?P<markup>[|*]|_(?!\w))"
 )
@@ -43,7 +35,11 @@ def _displayed(lines: list[str]) -> list[bool]:
     """Which lines are displayed formulas: indented after an empty line, outside a list."""
     marks: list[bool] = []
     for number, line in enumerate(lines):
-        begins = number > 1 and not lines[number - 1].strip() and lines[number - 2][:1].strip()
+        begins = (
+            number > 1
+            and not lines[number - 1].strip()
+            and (marks[number - 2] or not lines[number - 2].startswith((" ", "- ")))
+        )
         marks.append(line.startswith("    ") and bool(begins or (marks and marks[-1])))
     return marks
 
@@ -70,12 +66,20 @@ def _signature(
     arguments: str | None,
     returned: str | None,
 ) -> tuple[str | None, str | None]:
-    for alias, text in ALIASES.items():
+    for text, alias in app.mflib_aliases.items():
         arguments = arguments and arguments.replace(text, alias)
     return arguments, returned
 
 
 def setup(app: Any) -> dict[str, bool]:
+    jax.Array.__name__ = "Array"  # annotations quote this name, which is that of a private module
+    from mflib._check import Scalar, Values
+
+    # Unions are shown by the names that the source gives them.
+    app.mflib_aliases = {
+        stringify_annotation(Values, "smart"): "Values",
+        stringify_annotation(Scalar, "smart"): "Scalar",
+    }
     app.connect("autodoc-process-docstring", _docstring)
     app.connect("autodoc-process-signature", _signature)
     return {"parallel_read_safe": True}
