@@ -5,6 +5,10 @@ JOBS ?= 1
 WORKERS ?= 2
 PORT ?= 8000
 
+# The book's matrices are small: threads of the linear algebra library would only wait for each other when two
+# chapters or two test workers share the cores.
+export OPENBLAS_NUM_THREADS ?= 1
+
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 

@@ -11,9 +11,7 @@ from .mean_field import solve_mean_field
 from .problem import SingleIndex
 
 
-def escape_time(
-    k: int, start: Values, stop: Values
-) -> Float[Array, "..."]:
+def escape_time(k: int, start: Values, stop: Values) -> Float[Array, "..."]:
     r"""Time in which $\dot α = k α^{k−1}(1−α^2)$ takes an overlap from `start` to `stop`.
 
     This is a particle of $σ = h_k$ (c_k = 1; divide by c_k² otherwise) before the network has learnt

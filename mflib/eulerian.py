@@ -173,7 +173,11 @@ class _Distribution(eqx.Module):
         first = _density(y, dim)
         sin2 = jax.nn.sigmoid(2 * y)
         second = first * ((1 - sin2) - (dim - 1) * sin2)
-        f, d, c = total / total[-1], first * spacing / total[-1], second * spacing**2 / total[-1] / 2
+        f, d, c = (
+            total / total[-1],
+            first * spacing / total[-1],
+            second * spacing**2 / total[-1] / 2,
+        )
         # The quintic in s ∈ [0, 1] that matches value, slope and curvature at both ends of a cell.
         rise = f[1:] - f[:-1] - d[:-1] - c[:-1]
         turn = d[1:] - d[:-1] - 2 * c[:-1]
@@ -209,6 +213,7 @@ def _overlap(x):
     return jnp.exp(-0.5 * jnp.logaddexp(0.0, -2 * x))
 
 
+@eqx.filter_jit
 def _discretise(attraction, repulsion, dim, order: int) -> tuple[_Transport, Float[Array, "M n"]]:
     dtype = repulsion.dtype
     nodes, edge_weight, derivative, vandermonde = _lobatto(order)
@@ -277,8 +282,12 @@ def solve_labels(
         max_steps=max_steps,
         progress=progress,
     )
-    moments = jax.lax.map(transport.moments, path.states)
-    return Labels(grid, path.states, moments, path.steps)
+    return Labels(grid, path.states, _all_moments(transport, path.states), path.steps)
+
+
+@eqx.filter_jit
+def _all_moments(transport: _Transport, labels: Float[Array, "T M n"]) -> Float[Array, "T k"]:
+    return jax.lax.map(transport.moments, labels)
 
 
 def _lobatto(order: int):
@@ -288,7 +297,10 @@ def _lobatto(order: int):
     nodes = np.concatenate([[-1.0], inner, [1.0]])
     vandermonde = npleg.legvander(nodes, order - 1)
     slopes = np.stack(
-        [npleg.legval(nodes, npleg.legder(row)) if k else 0 * nodes for k, row in enumerate(np.eye(order))],
+        [
+            npleg.legval(nodes, npleg.legder(row)) if k else 0 * nodes
+            for k, row in enumerate(np.eye(order))
+        ],
         axis=1,
     )
     return nodes, 2 / (order * (order - 1)), slopes @ np.linalg.inv(vandermonde), vandermonde

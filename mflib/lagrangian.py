@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from ._check import Scalar
 from .integrate import integrate
 from .sphere import legendre, legendre_derivative
 
@@ -34,13 +35,11 @@ class _Flow(eqx.Module):
     weights: Float[Array, " N"]
     dim: Float[Array, ""]
 
-    def moments(self, overlaps: Float[Array, " N"]) -> Float[Array, " k"]:
-        return legendre(overlaps, self.repulsion.size - 1, self.dim) @ self.weights
-
     def __call__(self, t, latitudes):
         alpha = jnp.sin(latitudes)
-        p = self.moments(alpha[: self.weights.size])
-        slopes = legendre_derivative(alpha, self.repulsion.size - 1, self.dim)
+        degree = self.repulsion.size - 1
+        p = legendre(alpha[: self.weights.size], degree, self.dim) @ self.weights
+        slopes = legendre_derivative(alpha, degree, self.dim)
         return jnp.cos(latitudes) * ((self.attraction - self.repulsion * p) @ slopes)
 
 
@@ -75,7 +74,16 @@ def solve_nodes(
     )
     alpha = jnp.sin(path.states)
     nodes = alpha[:, : overlaps.size]
-    return Nodes(nodes, alpha[:, overlaps.size :], jax.lax.map(flow.moments, nodes), path.steps)
+    moments = law_moments(nodes, weights, repulsion.size - 1, dim)
+    return Nodes(nodes, alpha[:, overlaps.size :], moments, path.steps)
+
+
+@eqx.filter_jit
+def law_moments(
+    overlaps: Float[Array, "T N"], weights: Float[Array, " N"], degree: int, dim: Scalar
+) -> Float[Array, "T k"]:
+    """E P_k(α_t), k = 0, …, K, by the weights of the nodes; time by time, to hold K·N numbers only."""
+    return jax.lax.map(lambda alpha: legendre(alpha, degree, dim) @ weights, overlaps)
 
 
 def staircase(overlaps: Float[Array, "T N"], weights: Float[Array, " N"]) -> Float[Array, ""]:

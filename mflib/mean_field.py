@@ -14,7 +14,6 @@ d and time; nodes that move (`mflib.lagrangian`) for every other.
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -22,9 +21,9 @@ from jaxtyping import Array, Float
 from ._check import Values, check_times, check_tolerance, is_traced, require
 from .eulerian import Labels, solve_labels
 from .integrate import SolverError
-from .lagrangian import solve_nodes, staircase
+from .lagrangian import law_moments, solve_nodes, staircase
 from .problem import SingleIndex
-from .sphere import legendre, overlap_quadrature
+from .sphere import overlap_quadrature
 
 # Label map: (nodes per panel, local error of a label). Measured for k* = 2, 4, 6, 8 and d = 16 … 1024,
 # the loss is in error by 1.5 times the second number at most, the first being large enough not to
@@ -159,6 +158,11 @@ def _loss(problem: SingleIndex, moments: Float[Array, "T k"]) -> Float[Array, " 
     return 0.5 * (power - 2 * moments @ attraction + moments**2 @ repulsion)
 
 
+def _unfold(problem: SingleIndex, moments: Float[Array, "T k"]) -> Float[Array, "T k"]:
+    """Moments of α from those of |α|: a law that stays even has no odd ones."""
+    return moments.at[:, 1::2].set(0.0) if problem.even else moments
+
+
 def _gap(first: Float[Array, " T"], second: Float[Array, " T"]):
     """Largest difference, as a number where it can be one."""
     worst = jnp.max(jnp.abs(first - second))
@@ -189,10 +193,11 @@ def _by_labels(problem, times, nodes, tol, traced, **options) -> MeanField:
         # Levels gain a factor of five; one that gains less than two meets something it cannot resolve.
         if traced or error <= tol or error > 0.5 * last:
             break
+
     def quadrature(size, every):
         start, weights = overlap_quadrature(size, dim, even=True)
         overlaps = labels.every(every).positions(start)
-        moments = jax.lax.map(lambda a: legendre(a, repulsion.size - 1, dim) @ weights, overlaps)
+        moments = law_moments(overlaps, weights, repulsion.size - 1, dim)
         return start, weights, overlaps, _gap(_loss(problem, moments), loss[::every])
 
     # The size is settled on a few of the times: positions at all of them cost more than the solve.
@@ -205,7 +210,7 @@ def _by_labels(problem, times, nodes, tol, traced, **options) -> MeanField:
         problem=problem,
         times=times,
         loss=loss,
-        moments=labels.moments,
+        moments=_unfold(problem, labels.moments),
         overlaps=overlaps,
         weights=weights,
         initial_overlaps=start,
@@ -241,7 +246,7 @@ def _by_nodes(problem, times, nodes, tol, **options) -> MeanField:
         problem=problem,
         times=times,
         loss=loss,
-        moments=found.moments,
+        moments=_unfold(problem, found.moments),
         overlaps=found.overlaps,
         weights=weights,
         initial_overlaps=start,

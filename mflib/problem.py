@@ -47,7 +47,9 @@ class SingleIndex(eqx.Module):
         check_dim(dim)
         link = activation if link is None else link
         for name, value in (("activation", activation), ("link", link)):
-            require(isinstance(value, Activation), name, "an mflib.Activation", type(value).__name__)
+            require(
+                isinstance(value, Activation), name, "an mflib.Activation", type(value).__name__
+            )
         common = activation.present & link.present
         shared = [k for k in sorted(common) if k >= 1]
         require(
@@ -113,13 +115,13 @@ def check_particles(problem: SingleIndex, particles: Values) -> Float[Array, "m 
         f"of shape (m, {problem.dim}), the problem's dimension",
         f"shape {particles.shape}",
     )
-    require(
-        jnp.issubdtype(particles.dtype, jnp.floating), "particles", "floating", particles.dtype
-    )
+    require(jnp.issubdtype(particles.dtype, jnp.floating), "particles", "floating", particles.dtype)
     if not is_traced(particles):
         norms = np.linalg.norm(np.asarray(particles, np.float64), axis=1)
-        worst = int(np.argmax(np.abs(norms - 1))) if np.isfinite(norms).all() else int(
-            np.flatnonzero(~np.isfinite(norms))[0]
+        worst = (
+            int(np.argmax(np.abs(norms - 1)))
+            if np.isfinite(norms).all()
+            else int(np.flatnonzero(~np.isfinite(norms))[0])
         )
         # √eps: rounding in one normalisation is eps; a forgotten normalisation is O(1).
         limit = float(jnp.sqrt(jnp.finfo(particles.dtype).eps))

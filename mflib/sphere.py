@@ -17,6 +17,9 @@ def sample_sphere(
 ) -> Float[Array, "m d"]:
     """m independent particles, uniform on the unit sphere of R^dim.
 
+    One key may give the same first particles for every m, which couples widths; for draws that are
+    independent between widths use `jax.random.fold_in(key, m)`.
+
     **Raises** `ValueError` if m < 1 or dim is not an integer ≥ 3.
     """
     require(isinstance(m, int | np.integer) and m >= 1, "m", "an integer ≥ 1", m)
@@ -48,9 +51,7 @@ def legendre(s: Values, degree: int, dim: Scalar) -> Float[Array, "k *s"]:
     return jnp.stack(rows[: degree + 1])
 
 
-def legendre_derivative(
-    s: Values, degree: int, dim: Scalar
-) -> Float[Array, "k *s"]:
+def legendre_derivative(s: Values, degree: int, dim: Scalar) -> Float[Array, "k *s"]:
     r"""$P_0'(s), …, P_K'(s)$, by $P_k' = \frac{k(k+d−2)}{d−1} P_{k−1}^{(d+2)}$."""
     raised = legendre(s, max(degree - 1, 0), dim + 2)
     rows = [jnp.zeros_like(raised[0])]
@@ -59,9 +60,7 @@ def legendre_derivative(
     return jnp.stack(rows)
 
 
-def legendre_coefficients(
-    monomials: Float[Array, " k"], dim: Scalar
-) -> Float[Array, " k"]:
+def legendre_coefficients(monomials: Float[Array, " k"], dim: Scalar) -> Float[Array, " k"]:
     r"""Coefficients $a_k$ with $Σ_n b_n s^n = Σ_k a_k P_k(s)$, from the $b_n$ (`monomials`).
 
     Horner's rule, with multiplication by s done on coefficients:
@@ -125,9 +124,7 @@ def overlap_quadrature(
     tan = jnp.concatenate(
         [jnp.exp(lower) * (g0 + 1) / 2, jnp.exp(lower + (upper - lower) * fraction)]
     )
-    measure = jnp.concatenate(
-        [jnp.exp(lower) * gw0 / 2, tan[g0.size :] * (upper - lower) * share]
-    )
+    measure = jnp.concatenate([jnp.exp(lower) * gw0 / 2, tan[g0.size :] * (upper - lower) * share])
     # cos^{d−2}φ dφ with dφ = cos²φ d(tan φ), in logs: the power underflows on its own terms only.
     weights = measure * jnp.exp(-0.5 * dim * jnp.log1p(tan**2))
     alpha = tan / jnp.sqrt(1 + tan**2)

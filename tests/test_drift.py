@@ -4,13 +4,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
+
 from mflib import Activation, SingleIndex, sample_sphere
 from mflib.drift import loss, velocity
 from mflib.sphere import tangent
 
-MIXED = SingleIndex(7, Activation([0.2, 0.5, -0.3, 0.4, 0.6]), Activation([0.1, 0.3, 0.5, -0.2, 0.4]))
+MIXED = SingleIndex(
+    7, Activation([0.2, 0.5, -0.3, 0.4, 0.6]), Activation([0.1, 0.3, 0.5, -0.2, 0.4])
+)
 seeds = st.integers(0, 10_000)
 
 

@@ -3,10 +3,10 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from mflib import Activation, SingleIndex, SolverError, escape_time, time_to_loss
+from hypothesis import given, strategies as st
 from scipy.integrate import quad
+
+from mflib import Activation, SingleIndex, SolverError, escape_time, time_to_loss
 
 
 @given(st.integers(2, 9), st.floats(0.01, 0.9), st.floats(0.01, 0.9))
@@ -41,7 +41,12 @@ def test_power_law_to_a_million_dimensions(k):
 
 @pytest.mark.parametrize(
     ("arguments", "name"),
-    [((1, 0.1, 0.2), "k"), ((4, 0.0, 0.2), "start"), ((4, 0.3, 0.2), "start"), ((4, 0.1, 1.0), "stop")],
+    [
+        ((1, 0.1, 0.2), "k"),
+        ((4, 0.0, 0.2), "start"),
+        ((4, 0.3, 0.2), "start"),
+        ((4, 0.1, 1.0), "stop"),
+    ],
 )
 def test_bad_arguments(arguments, name):
     with pytest.raises(ValueError, match=f"`{name}` must be"):

@@ -4,14 +4,14 @@ import math
 
 import jax
 import jax.numpy as jnp
-import mflib
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
+from scipy.special import erf, eval_hermitenorm, roots_hermitenorm
+
+import mflib
 from mflib import Activation
 from mflib.hermite import hermite
-from scipy.special import erf, eval_hermitenorm, roots_hermitenorm
 
 coefficients = st.lists(st.floats(-2, 2).map(lambda x: round(x, 3)), min_size=2, max_size=9).filter(
     lambda c: any(abs(x) > 1e-3 for x in c[1:])
@@ -101,7 +101,13 @@ def test_truncation_error_falls_with_the_degree():
 def test_relu_coefficients_are_exact():
     # E[relu(z) h_k(z)]: 1/√(2π), 1/2, 1/√(4π), 0, −1/√(48π)
     c = Activation.from_function(relu, 8).coefficients
-    expected = [1 / math.sqrt(2 * math.pi), 0.5, 1 / math.sqrt(4 * math.pi), 0.0, -1 / math.sqrt(48 * math.pi)]
+    expected = [
+        1 / math.sqrt(2 * math.pi),
+        0.5,
+        1 / math.sqrt(4 * math.pi),
+        0.0,
+        -1 / math.sqrt(48 * math.pi),
+    ]
     np.testing.assert_allclose(c[:5], expected, atol=1e-13)
 
 
@@ -178,11 +184,11 @@ def test_bad_coefficients(c, message):
 
 
 def test_bad_functions():
-    with pytest.raises(ValueError, match="`fn`.*finite"):
+    with pytest.raises(ValueError, match=r"`fn`.*finite"):
         Activation.from_function(lambda z: np.where(np.abs(z) > 3, np.nan, z), 4)
-    with pytest.raises(ValueError, match="`fn`.*non-zero"):
+    with pytest.raises(ValueError, match=r"`fn`.*non-zero"):
         Activation.from_function(lambda z: 0 * z, 4)
-    with pytest.raises(ValueError, match="`fn`.*elementwise"):
+    with pytest.raises(ValueError, match=r"`fn`.*elementwise"):
         Activation.from_function(lambda z: 1.0, 4)
     with pytest.raises(ValueError, match="`degree`"):
         Activation.from_function(np.tanh, 0)

@@ -2,9 +2,10 @@
 
 import jax
 import jax.numpy as jnp
-import mflib
 import numpy as np
 import pytest
+
+import mflib
 from mflib import Activation, SingleIndex, SolverError, sample_sphere, solve_network
 from mflib.drift import velocity
 
@@ -55,7 +56,11 @@ def test_agrees_with_small_projected_steps(network):
 def test_tolerance_controls_the_error(network):
     start = network.particles[0]
     errors = [
-        float(jnp.abs(solve_network(PROBLEM, start, TIMES, rtol=r).particles - network.particles).max())
+        float(
+            jnp.abs(
+                solve_network(PROBLEM, start, TIMES, rtol=r).particles - network.particles
+            ).max()
+        )
         for r in (1e-3, 1e-5)
     ]
     assert errors[1] < errors[0] / 10

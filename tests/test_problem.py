@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
+
 from mflib import Activation, SingleIndex
 from mflib.sphere import legendre
 
@@ -21,7 +21,9 @@ def test_well_specified_by_default():
 @pytest.mark.parametrize("dim", [3, 16, 10**6])
 def test_harmonics_sum_to_the_kernel_at_one(dim):
     """Σ a_k = g(1) and Σ τ_k = F(1)."""
-    problem = SingleIndex(dim, Activation([0.1, 0, 0.8, 0.3, 0.6]), Activation([0, 0, 0.5, 0, 1.0, 2.0]))
+    problem = SingleIndex(
+        dim, Activation([0.1, 0, 0.8, 0.3, 0.6]), Activation([0, 0, 0.5, 0, 1.0, 2.0])
+    )
     repulsion, attraction = problem.harmonics()
     one = jnp.asarray(1.0)
     np.testing.assert_allclose(repulsion.sum(), problem.activation.kernel(one), rtol=1e-13)

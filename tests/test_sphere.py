@@ -96,7 +96,9 @@ def test_addition_theorem_normalises_the_polynomials():
 @pytest.mark.parametrize("dim", DIMS)
 @pytest.mark.parametrize("even", [True, False])
 def test_quadrature_integrates_the_law_of_the_overlap(dim, even):
-    nodes = 512 if even else 1024  # 64 panels a side: the rule is exact to rounding of the logarithms
+    nodes = (
+        512 if even else 1024
+    )  # 64 panels a side: the rule is exact to rounding of the logarithms
     alpha, weights = overlap_quadrature(nodes, dim, even=even)
     assert alpha.shape == weights.shape == (nodes,)
     np.testing.assert_allclose(weights.sum(), 1, rtol=1e-14)
@@ -145,9 +147,7 @@ def test_tangent_is_a_projection(seed):
     np.testing.assert_allclose(tangent(w, projected), projected, atol=1e-13)
 
 
-@pytest.mark.parametrize(
-    ("m", "dim", "name"), [(0, 5, "m"), (3, 2, "dim")]
-)
+@pytest.mark.parametrize(("m", "dim", "name"), [(0, 5, "m"), (3, 2, "dim")])
 def test_bad_samples(m, dim, name):
     with pytest.raises(ValueError, match=f"`{name}`"):
         sample_sphere(jax.random.key(0), m, dim)
