@@ -284,15 +284,15 @@ def test_bad_overlaps(solved, overlaps):
         solved.transport(overlaps)
 
 
-def test_float32_gives_the_default_tolerance(solved):
-    """Where float64 is off, as JAX starts: honest to the default tolerance, and refused below."""
+def test_float32_is_honest(solved):
+    """Where float64 is off, as JAX starts: the estimate holds, and what cannot be had is refused."""
     with jax.enable_x64(False):
         problem = SingleIndex(16, Activation.hermite(4))
-        single = solve_mean_field(problem, LONG[4](16), nodes=64)
+        single = solve_mean_field(problem, LONG[4](16), nodes=64, tol=1e-3)
         assert single.loss.dtype == jnp.float32
         with pytest.raises(ValueError, match=r"`tol` must be.*float32.*jax_enable_x64"):
-            solve_mean_field(problem, LONG[4](16), nodes=64, tol=1e-7)
-    assert np.abs(np.asarray(single.loss, np.float64) - solved.loss).max() <= single.error <= 1e-5
+            solve_mean_field(problem, LONG[4](16))
+    assert np.abs(np.asarray(single.loss, np.float64) - solved.loss).max() <= single.error <= 1e-3
 
 
 def test_traced_dimension_needs_nodes():
