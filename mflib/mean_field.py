@@ -46,6 +46,9 @@ class MeanField(eqx.Module):
       problems (±w move alike), else in (−1, 1).
     - `quadrature_error`: largest |L − L computed from `weights` and `overlaps`|. `loss` and `moments`
       are *not* limited by it for even problems.
+    - `initial_overlaps` (N,): where the nodes of that quadrature start, at time 0.
+    - `labels`: the label map behind an even problem (`mflib.eulerian.Labels`), else None.
+    - `rtol`: tolerance with which `transport` follows particles where there is no label map.
     """
 
     problem: SingleIndex

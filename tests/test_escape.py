@@ -24,7 +24,7 @@ def test_escape_time_is_the_integral_of_the_slowness(k, a, b):
         (4, lambda a: (-1 / (2 * a**2) + np.log(a) - 0.5 * np.log(1 - a**2)) / 4),
     ],
 )
-def test_antiderivatives_of_the_design_notes(k, antiderivative):
+def test_antiderivatives_in_closed_form(k, antiderivative):
     a, b = 0.013, 0.8
     np.testing.assert_allclose(
         escape_time(k, a, b), antiderivative(b) - antiderivative(a), rtol=1e-12

@@ -28,7 +28,7 @@ def solved() -> MeanField:
     return solve_mean_field(SingleIndex(16, H[4]), LONG[4](16))  # the first time is 0
 
 
-def test_values_of_the_design_notes():
+def test_values_noted_before_the_library():
     """L(0) and T(L < ¼)/d for h_4, to the digits given there."""
     np.testing.assert_allclose(SingleIndex(16, H[4]).initial_loss, 0.4948, atol=5e-5)
     for d, ratio in ((16, 0.1444), (32, 0.1417), (64, 0.1387)):
