@@ -27,7 +27,7 @@ from jaxtyping import Array, Float, Int
 from numpy.polynomial import legendre as npleg
 
 from .integrate import integrate
-from .sphere import legendre, legendre_derivative
+from .sphere import legendre_derivative
 
 # Smallest initial z = √d·α_0 on the grid. Below it labels are continued by their exact asymptote.
 NEAREST = 1e-6
@@ -70,7 +70,7 @@ class Labels(eqx.Module):
             above = jnp.clip(jnp.searchsorted(labels.ravel(), label), 1, labels.size - 1)
             panel, node = above // order, jnp.maximum(above % order, 1)
             bracket = nodes[node - 1], nodes[node]
-            at = _solve_monotone((labels @ to_modes)[panel], label, *bracket)
+            at = _solve_monotone((labels @ to_modes).T[:, panel], label, *bracket)
             x = left[panel] + (right - left)[panel] * (at + 1) / 2
             # Beyond the grid Y = x + c(t), as at its ends.
             x = jnp.where(label < labels[0, 0], left[0] + label - labels[0, 0], x)
@@ -81,7 +81,7 @@ class Labels(eqx.Module):
 
 
 def _solve_monotone(
-    modes: Float[Array, "N n"],
+    modes: Float[Array, "n N"],
     target: Float[Array, " N"],
     low: Float[Array, " N"],
     high: Float[Array, " N"],
@@ -108,11 +108,19 @@ def _solve_monotone(
     return jax.lax.while_loop(unsettled, tighten, start)[2]
 
 
-def _series(modes: Float[Array, "N n"], at: Float[Array, " N"]):
-    """Value and slope of Σ_k modes[:, k] P_k(at), P_k the Legendre polynomials of dimension 3."""
-    degree = modes.shape[1] - 1
-    value = jnp.einsum("nk,kn->n", modes, legendre(at, degree, 3))
-    slope = jnp.einsum("nk,kn->n", modes, legendre_derivative(at, degree, 3))
+def _series(modes: Float[Array, "n N"], at: Float[Array, " N"]):
+    """Value and slope of Σ_k modes[k] P_k(at), P_k the Legendre polynomials of dimension 3.
+
+    One pass of P_{k+1}' = P_{k−1}' + (2k+1) P_k beside the recurrence, which compiles to one loop over
+    the particles: a table of all P_k would cost more to store than to compute.
+    """
+    below, here = jnp.ones_like(at), at
+    slope_below, slope_here = jnp.zeros_like(at), jnp.ones_like(at)
+    value, slope = modes[0] + modes[1] * at, modes[1]
+    for k in range(1, modes.shape[0] - 1):
+        slope_below, slope_here = slope_here, slope_below + (2 * k + 1) * here
+        below, here = here, ((2 * k + 1) * at * here - k * below) / (k + 1)
+        value, slope = value + modes[k + 1] * here, slope + modes[k + 1] * slope_here
     return value, slope
 
 

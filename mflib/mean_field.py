@@ -208,8 +208,9 @@ def _by_labels(problem, times, nodes, tol, traced, **options) -> MeanField:
 
     sizes = _doublings(nodes)
     for size in sizes:
-        # A few of the times first: positions at all of them cost more than the solve.
-        if size != sizes[-1] and quadrature(size, max(1, times.size // 8))[-1] > tol:
+        # A few of the times first, with a margin for the others: positions at all of them cost as
+        # much as the solve.
+        if size != sizes[-1] and quadrature(size, max(1, times.size // 8))[-1] > 0.1 * tol:
             continue
         start, weights, overlaps, quadrature_error = quadrature(size, 1)
         if traced or quadrature_error <= tol:
