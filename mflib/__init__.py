@@ -2,9 +2,19 @@
 
 from .drift import velocity as velocity
 from .escape import escape_time as escape_time, time_to_loss as time_to_loss
+from .gap import Gap as Gap, measure_gap as measure_gap
 from .hermite import Activation as Activation
+from .hessian import (
+    apply_local_hessian as apply_local_hessian,
+    interaction_hessian as interaction_hessian,
+    local_hessian as local_hessian,
+    self_concordance as self_concordance,
+    stability as stability,
+)
 from .integrate import SolverError as SolverError
+from .linear import gronwall_bound as gronwall_bound, solve_gap_ode as solve_gap_ode
 from .mean_field import MeanField as MeanField, solve_mean_field as solve_mean_field
+from .moment_path import MomentPath as MomentPath, moment_path as moment_path
 from .network import Network as Network, solve_network as solve_network
 from .problem import SingleIndex as SingleIndex
 from .sphere import sample_sphere as sample_sphere

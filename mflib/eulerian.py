@@ -54,9 +54,15 @@ class Labels(eqx.Module):
         """The same at every `stride`-th time only."""
         return Labels(self.grid, self.labels[::stride], self.moments[::stride], self.steps)
 
-    @eqx.filter_jit
     def positions(self, overlaps0: Float[Array, " N"]) -> Float[Array, "T N"]:
         """Overlaps at the saved times of particles that start at `overlaps0`: Y inverted."""
+        return self.follow(overlaps0)[0]
+
+    @eqx.filter_jit
+    def follow(
+        self, overlaps0: Float[Array, " N"]
+    ) -> tuple[Float[Array, "T N"], Float[Array, "T N"]]:
+        """`positions`, and the stretch ∂φ_t/∂φ_0 = (cos²φ_t/cos²φ_0) e^{x_t−x_0} / ∂_x Y there."""
         size = jnp.abs(overlaps0)
         # x = log tan φ; an overlap of 0 or ±1 has x = ∓∞ and stays where it is.
         label = jnp.log(size) - 0.5 * jnp.log1p(-(size**2))
@@ -65,19 +71,51 @@ class Labels(eqx.Module):
         nodes, to_modes = jnp.asarray(nodes), jnp.asarray(np.linalg.inv(vandermonde).T)
         left, right = self.grid[:, 0], self.grid[:, -1]
 
-        def at_one_time(labels: Float[Array, "M n"]) -> Float[Array, " N"]:
+        def at_one_time(labels: Float[Array, "M n"]):
             # Labels increase with x: the two nodes around the target bracket it.
             above = jnp.clip(jnp.searchsorted(labels.ravel(), label), 1, labels.size - 1)
             panel, node = above // order, jnp.maximum(above % order, 1)
             bracket = nodes[node - 1], nodes[node]
-            at = _solve_monotone((labels @ to_modes).T[:, panel], label, *bracket)
-            x = left[panel] + (right - left)[panel] * (at + 1) / 2
+            modes = (labels @ to_modes).T[:, panel]
+            at = _solve_monotone(modes, label, *bracket)
+            half = (right - left)[panel] / 2
+            moved = left[panel] + half * (at + 1) - label
+            slope = _series(modes, at)[1] / half
             # Beyond the grid Y = x + c(t), as at its ends.
-            x = jnp.where(label < labels[0, 0], left[0] + label - labels[0, 0], x)
-            x = jnp.where(label > labels[-1, -1], right[-1] + label - labels[-1, -1], x)
-            return jnp.sign(overlaps0) * _overlap(x)
+            below, beyond = label < labels[0, 0], label > labels[-1, -1]
+            moved = jnp.where(below, left[0] - labels[0, 0], moved)
+            moved = jnp.where(beyond, right[-1] - labels[-1, -1], moved)
+            slope = jnp.where(below | beyond, 1.0, slope)
+            x = label + moved
+            # cos²φ_t/cos²φ_0 in logs, as both may vanish.
+            shrunk = jnp.logaddexp(0.0, 2 * label) - jnp.logaddexp(0.0, 2 * x)
+            shrunk = jnp.where(jnp.isposinf(label), -2 * moved, shrunk)
+            return jnp.sign(overlaps0) * _overlap(x), jnp.exp(moved + shrunk) / slope
 
         return jax.lax.map(at_one_time, self.labels)
+
+    def stretch(self, points: int = 40) -> tuple[Float[Array, "T P"], ...]:
+        """(α_0, α_t, ∂φ_t/∂φ_0) of the particles that are *now* at `points` positions a panel.
+
+        Seen from where particles are, the stretch is smooth for all times; seen from where they
+        start, it has a front.
+        """
+        order = self.grid.shape[1]
+        at = np.linspace(-1, 1, points)
+        to_modes = np.linalg.inv(_lobatto(order)[3]).T
+        modes = self.labels @ jnp.asarray(to_modes)
+        values = modes @ jnp.asarray(npleg.legvander(at, order - 1).T)
+        slopes = modes @ jnp.asarray(
+            np.stack([npleg.legval(at, npleg.legder(row)) for row in np.eye(order)])
+        )
+        left, right = self.grid[:, :1], self.grid[:, -1:]
+        x = left + (right - left) * (jnp.asarray(at) + 1) / 2
+        slopes = slopes / ((right - left) / 2)
+        shrunk = jnp.logaddexp(0.0, 2 * values) - jnp.logaddexp(0.0, 2 * x)
+        stretch = jnp.exp(x - values + shrunk) / slopes
+        flat = (self.labels.shape[0], -1)
+        now = jnp.broadcast_to(_overlap(x), values.shape)
+        return _overlap(values).reshape(flat), now.reshape(flat), stretch.reshape(flat)
 
 
 def _solve_monotone(

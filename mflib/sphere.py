@@ -51,9 +51,13 @@ def legendre(s: Values, degree: int, dim: Scalar) -> Float[Array, "k *s"]:
     return jnp.stack(rows[: degree + 1])
 
 
-def legendre_derivative(s: Values, degree: int, dim: Scalar) -> Float[Array, "k *s"]:
-    r"""$P_0'(s), …, P_K'(s)$, by $P_k' = \frac{k(k+d−2)}{d−1} P_{k−1}^{(d+2)}$."""
-    raised = legendre(s, max(degree - 1, 0), dim + 2)
+def legendre_derivative(
+    s: Values, degree: int, dim: Scalar, order: int = 1
+) -> Float[Array, "k *s"]:
+    r"""The `order`-th derivatives of $P_0, …, P_K$, by $P_k' = \frac{k(k+d−2)}{d−1} P_{k−1}^{(d+2)}$."""
+    if order == 0:
+        return legendre(s, degree, dim)
+    raised = legendre_derivative(s, max(degree - 1, 0), dim + 2, order - 1)
     rows = [jnp.zeros_like(raised[0])]
     for k in range(1, degree + 1):
         rows.append(k * (k + dim - 2) / (dim - 1) * raised[k - 1])

@@ -1,0 +1,211 @@
+r"""The gap: m neurons beside the infinite-width trajectories of the same starts (chapter 5).
+
+    Δ_i(t) = ŵ_i(t) − ξ_t(w_i),        u_t = f_{m,t} − f_t,
+    ‖u_t‖² = (1/m²) Σ_ij g(ŵ_i·ŵ_j) − (2/m) Σ_i Σ_k a_k p_k P_k(ŵ_i·w*) + Σ_k a_k p_k².
+
+Both sides are solved as one system on one step grid, so that their errors do not add up to a gap of
+their own; the limit enters through its moments, so no wide network stands in for it.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ._check import Values, check_times, check_tolerance, require
+from .drift import by_rows, drift
+from .hermite import polynomial
+from .hessian import BLOCK
+from .integrate import integrate
+from .moment_path import MomentPath, moment_path
+from .problem import SingleIndex, check_particles
+from .sphere import legendre, legendre_derivative, normalise
+
+
+class Gap(eqx.Module):
+    r"""m neurons against infinite width from the same start (½-loss clock).
+
+    **Attributes**
+
+    - `times` (T,); `function` (T,), $‖u_t‖^2 = ‖f_{m,t} − f_t‖^2$.
+    - `vectors` (T, m, d): $Δ_i$. `displacement` (T, m): $‖Δ_i‖$.
+    - `limit` (T, m, d): $ξ_t(w_i)$, the infinite-width trajectories.
+    - `speed` (T, m): their speed towards w*, $\dot φ_i = \cos φ_i\,V_t'(\sin φ_i)$.
+    - `error`: estimated error of the limit behind (`MomentPath.error`).
+    """
+
+    times: Float[Array, " T"]
+    function: Float[Array, " T"]
+    vectors: Float[Array, "T m d"]
+    limit: Float[Array, "T m d"]
+    speed: Float[Array, "T m"]
+    error: float
+
+    @property
+    def displacement(self) -> Float[Array, "T m"]:
+        """‖Δ_i‖."""
+        return jnp.linalg.norm(self.vectors, axis=-1)
+
+    @property
+    def parallel(self) -> Float[Array, "T m"]:
+        """Component of Δ_i along the meridian, towards w*."""
+        # In closed form: e_φ = (w* − α ξ)/cos φ.
+        alpha = self.limit[..., 0]
+        radial = jnp.sum(self.limit * self.vectors, axis=-1)
+        return (self.vectors[..., 0] - alpha * radial) / jnp.sqrt(1 - alpha**2)
+
+    @property
+    def delay(self) -> Float[Array, "T m"]:
+        r"""$τ_i = −Δ_{i∥}/\dot φ_i$: how late neuron i is on its infinite-width path, to first order.
+
+        Positive: late. A particle that stands still has no delay (infinite or undefined).
+        """
+        return -self.parallel / self.speed
+
+
+def meridian(
+    latitudes: Float[Array, "*T m"], azimuths: Float[Array, "m e"]
+) -> Float[Array, "*T m d"]:
+    """ξ = sin φ w* + cos φ ω, from latitudes φ and unit azimuths ω (m, d−1)."""
+    first = jnp.sin(latitudes)[..., None]
+    return jnp.concatenate([first, jnp.cos(latitudes)[..., None] * azimuths], axis=-1)
+
+
+class _Coupled(eqx.Module):
+    """(free vectors of the network, latitudes of the limit); see `mflib.network` for |w| ν(w/|w|)."""
+
+    problem: SingleIndex
+    path: MomentPath
+    block: int = eqx.field(static=True)
+
+    def __call__(self, t, state):
+        w, latitudes = state
+        length = jnp.linalg.norm(w, axis=-1, keepdims=True)
+        return length * drift(self.problem, w / length, self.block), limit_speed(
+            self.path, t, latitudes
+        )
+
+
+def limit_speed(
+    path: MomentPath, t: Float[Array, ""], latitudes: Float[Array, " m"]
+) -> Float[Array, " m"]:
+    """φ̇ = cos φ V_t'(sin φ)."""
+    potential = path.potential(t)
+    slopes = legendre_derivative(jnp.sin(latitudes), potential.size - 1, path.dim)
+    return jnp.cos(latitudes) * (potential @ slopes)
+
+
+def measure_gap(
+    problem: SingleIndex,
+    particles: Values,
+    times: Values,
+    *,
+    path: MomentPath | None = None,
+    rtol: float = 1e-7,
+    block: int = BLOCK,
+    max_steps: int = 100_000,
+    progress: bool = False,
+) -> Gap:
+    r"""Train m neurons and follow the infinite-width trajectories of the same starting points.
+
+    **Arguments**
+
+    - `particles` (m, d), unit vectors; the limit starts from the uniform law, of which they should be
+      a sample. `times` (T,), strictly increasing, ≥ 0 (½-loss clock).
+    - `path`: the limit, from `mflib.moment_path.moment_path`, to be shared between runs; `None`:
+      solved here.
+    - `rtol`: relative local error of both sides (absolute: times 1/√d). `block`: rows of an m×m
+      product formed at once.
+
+    **Raises** `ValueError` for bad arguments (a `path` that is too short or of another dimension or
+    degree included) and `SolverError` if a solve does not complete.
+    """
+    particles, times, path = check_coupling(problem, particles, times, path, rtol, block)
+    m, d = particles.shape
+    latitudes, azimuths = to_meridians(particles)
+    network, latitudes = integrate(
+        _Coupled(problem, path, block),
+        (particles, latitudes),
+        times,
+        rtol=rtol,
+        atol=rtol / np.sqrt(d),
+        context={"m": m, "d": d, "rtol": rtol},
+        max_steps=max_steps,
+        progress=progress,
+    ).states
+    network, limit = normalise(network), meridian(latitudes, azimuths)
+    return Gap(
+        times=times,
+        function=_function_gaps(problem, path, times, network, block),
+        vectors=network - limit,
+        limit=limit,
+        speed=limit_speeds(path, times, latitudes),
+        error=path.error,
+    )
+
+
+def check_coupling(problem, particles, times, path, rtol, block):
+    """Checked (particles, times, path) of a coupled solve, the limit solved if it was not given."""
+    particles = check_particles(problem, particles)
+    times = check_times(times).astype(particles.dtype)
+    check_tolerance(rtol, "rtol", 10 * float(np.finfo(particles.dtype).eps), particles.dtype)
+    require(isinstance(block, int) and block >= 1, "block", "an integer ≥ 1", block)
+    until = float(times[-1])
+    if path is None:
+        # A limit is needed even where only the start is asked for.
+        path = moment_path(problem, until if until > 0 else 1e-3)
+    repulsion, attraction = problem.harmonics()
+    same = (
+        path.attraction.shape == attraction.shape
+        and bool(jnp.allclose(path.attraction, attraction.astype(path.attraction.dtype)))
+        and bool(jnp.allclose(path.repulsion, repulsion.astype(path.repulsion.dtype)))
+    )
+    require(same, "path", "the moments of this problem", "those of another")
+    require(until <= float(path.until) * (1 + 1e-6), "path", f"solved to {until:g}", path.until)
+    return particles, times, path
+
+
+def to_meridians(
+    particles: Float[Array, "m d"],
+) -> tuple[Float[Array, " m"], Float[Array, "m e"]]:
+    """Latitudes φ and unit azimuths ω of particles (any direction for one at a pole)."""
+    across = particles[:, 1:]
+    size = jnp.linalg.norm(across, axis=1)
+    latitudes = jnp.arctan2(particles[:, 0], size)
+    pole = (size == 0)[:, None]
+    first = jnp.zeros_like(across).at[:, 0].set(1.0)
+    return latitudes, jnp.where(pole, first, across / jnp.where(pole, 1.0, size[:, None]))
+
+
+@eqx.filter_jit
+def limit_speeds(path: MomentPath, times, latitudes: Float[Array, "T m"]) -> Float[Array, "T m"]:
+    """`limit_speed` at every saved time."""
+    return jax.lax.map(lambda pair: limit_speed(path, *pair), (times, latitudes))
+
+
+def function_gap(
+    problem: SingleIndex,
+    path: MomentPath,
+    t: Float[Array, ""],
+    particles: Float[Array, "m d"],
+    block: int,
+) -> Float[Array, ""]:
+    """‖f_m − f_t‖² for the network with `particles` and the limit at time t."""
+    kernel = problem.kernel_coefficients.astype(particles.dtype)
+
+    def row_means(rows: Float[Array, "b d"]) -> Float[Array, " b"]:
+        overlaps = jnp.matmul(rows, particles.T, precision="highest")
+        return jnp.mean(polynomial(kernel, overlaps), axis=1)
+
+    limit = path.repulsion * path.moments(t)
+    harmonics = legendre(particles[:, 0], limit.size - 1, path.dim)
+    own = jnp.mean(by_rows(row_means, particles, block))
+    return own - 2 * jnp.mean(limit @ harmonics) + limit @ path.moments(t)
+
+
+@eqx.filter_jit
+def _function_gaps(problem, path, times, particles, block):
+    return jax.lax.map(
+        lambda pair: function_gap(problem, path, pair[0], pair[1], block), (times, particles)
+    )

@@ -1,0 +1,291 @@
+r"""The gap ODE, and the bound that Gronwall's lemma makes of it (chapters 5 and 6).
+
+To first order in Δ, along the infinite-width trajectories ξ_i and with covariant derivatives,
+
+    d/dt Δ_i = D_t(ξ_i) Δ_i − (1/m) Σ_j H(ξ_i, ξ_j) Δ_j + ε_t(i),
+    ε_t(i)   = ν(ξ_i, (1/m) Σ_j δ_{ξ_j}) − ν(ξ_i, ρ_t).
+
+Azimuths never change, and both the unit vector e_φ along a meridian and any fixed vector orthogonal to
+it and to w* are parallel along it. So in the frame Δ_i = a_i e_φ + b_i, with b_i ∈ R^{d−1} orthogonal
+to ω_i, the covariant derivative is the plain one, D_t is diagonal (λ∥, λ⊥), and Δ stays tangent.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ._check import Scalar, Values, check_times, require
+from .gap import (
+    Gap,
+    check_coupling,
+    function_gap,
+    limit_speed,
+    limit_speeds,
+    meridian,
+    to_meridians,
+)
+from .hermite import differentiate, polynomial
+from .hessian import BLOCK, curvature, response
+from .integrate import integrate
+from .moment_path import MomentPath, moment_path
+from .problem import SingleIndex
+from .sphere import legendre_derivative, tangent
+
+
+class _GapODE(eqx.Module):
+    """State: latitudes (m,) of the limit, components a (m,) and b (m, d−1) of Δ."""
+
+    problem: SingleIndex
+    path: MomentPath
+    azimuths: Float[Array, "m e"]
+    quiet_from: Float[Array, ""]
+    interaction: bool = eqx.field(static=True)
+    block: int = eqx.field(static=True)
+
+    def __call__(self, t, state):
+        latitudes, along, across = state
+        potential = self.path.potential(t)
+        slope, parallel, perpendicular = curvature(jnp.sin(latitudes), potential, self.path.dim)
+        limit = meridian(latitudes, self.azimuths)
+        vectors = _assemble(latitudes, self.azimuths, along, across)
+        noisy = (t < self.quiet_from).astype(limit.dtype)
+        coupled = vectors if self.interaction else jnp.zeros_like(vectors)
+        # Noise and interaction in one pass: −DΦ* of (1/m) Σ [noisy·Φ(ξ_j) + DΦ(ξ_j) Δ_j] − noisy·f_t.
+        force = -response(self.problem, limit, coupled, noisy, self.block)
+        force = force + noisy * _pull(self.path, t, limit)
+        force_along, force_across = _components(latitudes, self.azimuths, force)
+        return (
+            jnp.cos(latitudes) * slope,
+            parallel * along + force_along,
+            perpendicular[:, None] * across + force_across,
+        )
+
+
+def _assemble(latitudes, azimuths, along, across) -> Float[Array, "*T m d"]:
+    """a e_φ + b, with e_φ = (cos φ, −sin φ ω)."""
+    first = (jnp.cos(latitudes) * along)[..., None]
+    rest = across - (jnp.sin(latitudes) * along)[..., None] * azimuths
+    return jnp.concatenate([first, rest], axis=-1)
+
+
+def _components(latitudes, azimuths, vectors: Float[Array, "m d"]):
+    """(a, b) of tangent vectors."""
+    rest = vectors[:, 1:]
+    outward = jnp.sum(rest * azimuths, axis=1)
+    along = jnp.cos(latitudes) * vectors[:, 0] - jnp.sin(latitudes) * outward
+    return along, rest - outward[:, None] * azimuths
+
+
+def _pull(path: MomentPath, t, limit: Float[Array, "m d"]) -> Float[Array, "m d"]:
+    """DΦ(ξ_i)* f_t = P_i Σ_k a_k p_k P_k'(α_i) w*: what the infinite network exerts on each particle."""
+    own = path.repulsion * path.moments(t)
+    slopes = own @ legendre_derivative(limit[:, 0], own.size - 1, path.dim)
+    return tangent(limit, jnp.zeros_like(limit).at[:, 0].set(slopes))
+
+
+def solve_gap_ode(
+    problem: SingleIndex,
+    particles: Values,
+    times: Values,
+    *,
+    interaction: bool = True,
+    noise_until: Scalar = np.inf,
+    path: MomentPath | None = None,
+    rtol: float = 1e-5,
+    block: int = BLOCK,
+    max_steps: int = 100_000,
+    progress: bool = False,
+) -> Gap:
+    r"""First-order prediction of the gap: the gap ODE with its exact sampling noise (chapter 6).
+
+    **Arguments**, besides those of `mflib.gap.measure_gap`
+
+    - `interaction=False` leaves out $−\frac1m Σ_j H(ξ_i,ξ_j) Δ_j$: each particle then drifts under
+      the noise and its own local Hessian alone.
+    - `noise_until`: the noise ε is switched off from that time on; what is left is how an existing
+      gap evolves.
+    - `rtol`: relative local error; absolute times $1/√{md}$, the size of a component of Δ.
+
+    **Returns** a `mflib.gap.Gap`: `vectors` are tangent at `limit`, and
+    $`function` = ‖\frac1m Σ_j [Φ(ξ_j) + DΦ(ξ_j) Δ_j] − f_t‖^2$, the squared gap of the network
+    displaced by Δ to first order.
+
+    **Raises** like `mflib.gap.measure_gap`.
+    """
+    particles, times, path = check_coupling(problem, particles, times, path, rtol, block)
+    require(not np.isnan(noise_until), "noise_until", "a time", noise_until)
+    m, d = particles.shape
+    latitudes, azimuths = to_meridians(particles)
+    field = _GapODE(
+        problem, path, azimuths, jnp.asarray(noise_until, times.dtype), interaction, block
+    )
+    start = (latitudes, jnp.zeros_like(latitudes), jnp.zeros_like(azimuths))
+    latitudes, along, across = integrate(
+        field,
+        start,
+        times,
+        rtol=rtol,
+        atol=rtol / np.sqrt(d * m),
+        context={"m": m, "d": d, "rtol": rtol},
+        max_steps=max_steps,
+        progress=progress,
+    ).states
+    limit = meridian(latitudes, azimuths)
+    vectors = _assemble(latitudes, azimuths, along, across)
+    return Gap(
+        times=times,
+        function=_function_gaps(problem, path, times, limit, vectors, block),
+        vectors=vectors,
+        limit=limit,
+        speed=limit_speeds(path, times, latitudes),
+        error=path.error,
+    )
+
+
+@eqx.filter_jit
+def _function_gaps(problem, path, times, limit, vectors, block):
+    def at_one_time(t, limit, vectors):
+        # ‖ū + DΦΔ‖² = ‖ū‖² + (2/m) Σ ⟨DΦ(ξ_j)* ū, Δ_j⟩ + (1/m) Σ ⟨Δ_i, (HΔ)_i⟩.
+        noise = response(problem, limit, 0 * vectors, 1.0, block) - _pull(path, t, limit)
+        moved = response(problem, limit, vectors, 0.0, block)
+        linear = jnp.sum((2 * noise + moved) * vectors) / limit.shape[0]
+        return function_gap(problem, path, t, limit, block) + linear
+
+    return jax.lax.map(lambda row: at_one_time(*row), (times, limit, vectors))
+
+
+class Bound(eqx.Module):
+    r"""An upper bound of the gap (½-loss clock).
+
+    **Attributes:** `times` (T,); `rate` μ; `displacement` (T,), for
+    $(\frac1m Σ_i ‖Δ_i‖^2)^{1/2}$; `function` (T,), for $‖u_t‖$ (not squared). Infinite where they
+    exceed the largest number.
+    """
+
+    times: Float[Array, " T"]
+    rate: float
+    displacement: Float[Array, " T"]
+    function: Float[Array, " T"]
+
+
+def growth_rate(problem: SingleIndex) -> float:
+    r"""μ: no local Hessian D(w, ρ), of any particle beside any law ρ, has an eigenvalue above it.
+
+        μ = max_α [F''(α)_+ (1−α²) − α F'(α)] + max_s [(−g''(s))_+ (1−s²) + s g'(s)]
+
+    on [−1, 1]: the maxima of two piecewise polynomials, taken over their ends and critical points.
+    """
+    pull = np.asarray(problem.target_coefficients, float)
+    kernel = np.asarray(problem.kernel_coefficients, float)
+    return _largest_curvature(pull) + _largest_curvature(-kernel)
+
+
+def _largest_curvature(coefficients: np.ndarray) -> float:
+    """max over [−1, 1] of q''(s)_+ (1−s²) − s q'(s) for the polynomial q."""
+    q = np.polynomial.Polynomial(coefficients)
+    s = np.polynomial.Polynomial([0.0, 1.0])
+    inward = -s * q.deriv()
+    full = inward + q.deriv(2) * (1 - s**2)
+    candidates = [np.array([-1.0, 1.0])]
+    for piece in (inward.deriv(), full.deriv(), q.deriv(2)):
+        roots = piece.roots()
+        candidates.append(roots.real[abs(roots.imag) < 1e-6])
+    at = np.clip(np.concatenate(candidates), -1, 1)
+    return float(np.max(np.maximum(inward(at), full(at))))
+
+
+class _Gronwall(eqx.Module):
+    """State: latitudes and z = e^{−μt} y, which stays finite where y does not."""
+
+    problem: SingleIndex
+    path: MomentPath
+    azimuths: Float[Array, "m e"]
+    rate: Float[Array, ""]
+    stretch: Float[Array, ""]
+    block: int = eqx.field(static=True)
+
+    def __call__(self, t, state):
+        latitudes, _ = state
+        noise = self._noise(t, latitudes)
+        return limit_speed(self.path, t, latitudes), self.stretch * noise * jnp.exp(-self.rate * t)
+
+    def _noise(self, t, latitudes):
+        limit = meridian(latitudes, self.azimuths)
+        squared = function_gap(self.problem, self.path, t, limit, self.block)
+        # Rounding may leave a square just below zero.
+        return jnp.sqrt(jnp.maximum(squared, 0.0))
+
+
+def gronwall_bound(
+    problem: SingleIndex,
+    times: Values,
+    particles: Values | None = None,
+    *,
+    path: MomentPath | None = None,
+    block: int = BLOCK,
+) -> Bound:
+    r"""Gronwall's bound of the gap, all constants computed (chapter 5).
+
+        y(t) = √g'(1) ∫_0^t e^{μ(t−s)} ‖ū_s‖ ds,   ‖u_t‖ ≤ ‖ū_t‖ + √g'(1) y(t),
+
+    with $ū_t = \frac1m Σ_j Φ(ξ_t(w_j)) − f_t$ and μ from `growth_rate`. It bounds the gap of the
+    network with the given `particles` for every m, not only to first order. With `particles=None` it is
+    the bound of $\sqrt{m}\,(E\,·^2)^{1/2}$ over uniform starts, for which
+    $m E‖ū_t‖^2 = g(1) − Σ a_k p_k^2$ needs no sampling.
+
+    **Raises** `ValueError` for bad arguments and `SolverError` if the solve does not complete.
+    """
+    rate = growth_rate(problem)
+    times = check_times(times)
+    if particles is None:
+        until = max(float(times[-1]), 1e-3)
+        path = moment_path(problem, until) if path is None else path
+        return _expected_bound(problem, path, times, rate)
+    particles, times, path = check_coupling(problem, particles, times, path, 1e-5, block)
+    latitudes, azimuths = to_meridians(particles)
+    slope = polynomial(differentiate(problem.kernel_coefficients), jnp.ones(()))
+    stretch = jnp.sqrt(slope).astype(times.dtype)
+    field = _Gronwall(problem, path, azimuths, jnp.asarray(rate, times.dtype), stretch, block)
+    latitudes, scaled = integrate(
+        field,
+        (latitudes, jnp.zeros((), times.dtype)),
+        times,
+        rtol=1e-5,
+        atol=1e-8,
+        context={"m": particles.shape[0], "d": particles.shape[1]},
+    ).states
+    noise = _noises(field, times, latitudes)
+    displacement = scaled * jnp.exp(rate * times)
+    return Bound(times, rate, displacement, noise + stretch * displacement)
+
+
+@eqx.filter_jit
+def _noises(field, times, latitudes):
+    return jax.lax.map(lambda pair: field._noise(*pair), (times, latitudes))
+
+
+def _expected_bound(problem, path, times, rate) -> Bound:
+    kernel = problem.kernel_coefficients
+    stretch = jnp.sqrt(polynomial(differentiate(kernel), jnp.ones((), kernel.dtype)))
+
+    def noise(t):
+        moments = jax.vmap(path.moments)(t)
+        return jnp.sqrt(jnp.maximum(jnp.sum(kernel) - moments**2 @ path.repulsion, 0.0))
+
+    # ∫_0^t e^{−μs}‖ū_s‖ ds by Gauss–Legendre between saved times, in pieces of length below 1/μ.
+    edges = np.concatenate([[0.0], np.asarray(times)])
+    pieces = [
+        np.linspace(a, b, 1 + max(1, int(np.ceil(rate * (b - a)))))
+        for a, b in zip(edges[:-1], edges[1:], strict=True)
+    ]
+    nodes, weights = np.polynomial.legendre.leggauss(8)
+    totals = []
+    for piece in pieces:
+        half = np.diff(piece) / 2
+        s = jnp.asarray(piece[:-1, None] + half[:, None] * (nodes + 1))
+        value = noise(s.ravel()) * jnp.exp(-rate * s.ravel())
+        totals.append(jnp.sum(value.reshape(s.shape) @ jnp.asarray(weights) * jnp.asarray(half)))
+    displacement = stretch * jnp.cumsum(jnp.stack(totals)) * jnp.exp(rate * times)
+    return Bound(times, rate, displacement, noise(times) + stretch * displacement)
