@@ -10,6 +10,8 @@ it and to w* are parallel along it. So in the frame Δ_i = a_i e_φ + b_i, with 
 to ω_i, the covariant derivative is the plain one, D_t is diagonal (λ∥, λ⊥), and Δ stays tangent.
 """
 
+import itertools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -278,7 +280,7 @@ def _expected_bound(problem, path, times, rate) -> Bound:
     edges = np.concatenate([[0.0], np.asarray(times)])
     pieces = [
         np.linspace(a, b, 1 + max(1, int(np.ceil(rate * (b - a)))))
-        for a, b in zip(edges[:-1], edges[1:], strict=True)
+        for a, b in itertools.pairwise(edges)
     ]
     nodes, weights = np.polynomial.legendre.leggauss(8)
     totals = []
