@@ -274,8 +274,10 @@ class SelfConcordance(eqx.Module):
     **Attributes**
 
     - `times` (T,).
-    - `constant`: the supremum over particles and times of $λ_{\max}(D_t)/|d(\log α)/dt|$; infinite
-      where a particle with $λ_{\max} > 0$ stands still.
+    - `constant`: the supremum over particles and times of $λ_{\max}(D_t)/|d(\log α)/dt|$, taken
+      where $λ_{\max}$ exceeds `resolution`; infinite where such a particle stands still.
+    - `resolution`: what the error of the solve leaves undecided of a Hessian. A smaller `tol` of the
+      solve makes it smaller.
     - `time`, `overlap`: where it is attained.
     - `exponent`: the constant C asked for in what follows.
     - `slack` (T,): the least $κ_t ≥ 0$ with $λ_{\max}(D_t) ≤ C\,d(\log α)/dt + κ_t$ for every
@@ -284,6 +286,7 @@ class SelfConcordance(eqx.Module):
 
     times: Float[Array, " T"]
     constant: float
+    resolution: float
     time: float
     overlap: float
     exponent: float
@@ -316,7 +319,13 @@ def self_concordance(
     largest = jnp.maximum(found.parallel, found.perpendicular)
     relative = found.relative_speed
     slack = jnp.max(jnp.maximum(largest - exponent * relative, 0.0), axis=1)
-    growing = largest > 0
+    repulsion, _ = problem.harmonics()
+    steepest = legendre_derivative(1.0, repulsion.size - 1, float(problem.dim), order=2)
+    # 1e5 spacings: where Hessian and speed are both nearly zero, rounding must not make their ratio.
+    rounding = 1e5 * float(jnp.finfo(repulsion.dtype).eps)
+    unsure = max(10 * float(mean_field.error), rounding)
+    resolution = unsure * float(repulsion @ steepest)
+    growing = largest > resolution
     ratio = jnp.where(growing, largest / jnp.abs(relative), 0.0)
     # The speed passes through zero between two points of one side, both with a positive Hessian.
     same_side = alpha[1:] * alpha[:-1] > 0
@@ -326,6 +335,7 @@ def self_concordance(
     return SelfConcordance(
         times=mean_field.times,
         constant=float(ratio[row, column]),
+        resolution=resolution,
         time=float(mean_field.times[row]),
         overlap=float(alpha[column]),
         exponent=float(exponent),

@@ -124,7 +124,7 @@ def check_particles(problem: SingleIndex, particles: Values) -> Float[Array, "m 
             else int(np.flatnonzero(~np.isfinite(norms))[0])
         )
         # √eps: rounding in one normalisation is eps; a forgotten normalisation is O(1).
-        limit = float(jnp.sqrt(jnp.finfo(particles.dtype).eps))
+        limit = float(np.sqrt(np.finfo(particles.dtype).eps))
         require(
             abs(norms[worst] - 1) <= limit,
             "particles",

@@ -72,6 +72,21 @@ def only_png_images(notebook):
     yield from (f"{kind} is stored" for kind in kinds if re.match(r"image/(?!png)", kind))
 
 
+def sliders_are_stored(notebook):
+    """A slider works without a kernel: its state is stored, and each of its frames has words."""
+    stored = notebook.metadata.get("widgets", {}).get(execute.WIDGET_STATE, {}).get("state", {})
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            view = output.get("data", {}).get("application/vnd.jupyter.widget-view+json")
+            if view and view["model_id"] not in stored:
+                yield f"cell {cell.id}: the state of its widget is not stored"
+    for model in stored.values():
+        if re.search(r"<img(?![^>]* alt=\"[^\"]+\")", str(model["state"].get("value", ""))):
+            yield "a frame of a slider lacks an alternative text"
+        if model["model_name"] == "OutputModel":
+            yield "an Output widget is stored: it needs a kernel"
+
+
 def unique_ids(notebook):
     ids = [cell.id for cell in notebook.cells]
     yield from (f"cell id {name} is used twice" for name in {i for i in ids if ids.count(i) > 1})
@@ -132,6 +147,7 @@ GUARDS = [
     no_error_and_no_stderr,
     figures_have_words,
     only_png_images,
+    sliders_are_stored,
     unique_ids,
     short_cells,
     only_timings_are_ignored,
@@ -186,6 +202,8 @@ def sample():
             ],
         ),
     ]
+    view = {"application/vnd.jupyter.widget-view+json": {"model_id": "a"}}
+    cells[1].outputs.append(v4.new_output("display_data", data=view))
     for label in ("ex-a", "ex-b", "ex-c"):
         start = f"```{{solution-start}} {label}\n:class: dropdown\n```\nThus:"
         cells += [
@@ -195,6 +213,8 @@ def sample():
             v4.new_markdown_cell("```{solution-end}\n```"),
         ]
     notebook = v4.new_notebook(cells=cells)
+    state = {"a": {"model_name": "HTMLModel", "state": {"value": '<img alt="a line" src="x">'}}}
+    notebook.metadata.widgets = nbformat.from_dict({execute.WIDGET_STATE: {"state": state}})
     for count, cell in enumerate(code_cells(notebook), 1):
         cell.execution_count = count
     return notebook
@@ -203,6 +223,13 @@ def sample():
 def replaced(notebook, old, new, count=-1):
     for cell in notebook.cells:
         cell.source = cell.source.replace(old, new, count)
+
+
+def frame(notebook, **model):
+    """The state of the slider's only frame, its model changed by `model`."""
+    found = notebook.metadata.widgets[execute.WIDGET_STATE].state.a
+    found.update(model)
+    return found.state
 
 
 def stream(name):
@@ -225,6 +252,10 @@ BROKEN = [
     (figures_have_words, lambda n: n.cells[2].outputs.pop(0)),
     (figures_have_words, lambda n: n.cells[2].outputs.append(n.cells[2].outputs[1])),
     (only_png_images, lambda n: n.cells[2].outputs[1].data.update({"image/svg+xml": ""})),
+    (sliders_are_stored, lambda n: n.metadata.widgets[execute.WIDGET_STATE].state.clear()),
+    (sliders_are_stored, lambda n: frame(n).update(value='<img src="x">')),
+    (sliders_are_stored, lambda n: frame(n).update(value='<img alt="" src="x">')),
+    (sliders_are_stored, lambda n: frame(n, model_name="OutputModel")),
     (unique_ids, lambda n: n.cells[1].update(id=n.cells[0].id)),
     (short_cells, lambda n: n.cells[1].update(source="x\n" * 41)),
     (short_cells, lambda n: n.cells[1].update(source="")),
