@@ -229,18 +229,33 @@ def test_stability_is_bounded_by_self_concordance():
     assert jnp.max(found.parallel / bound) > 0.99
 
 
-def test_growth_of_the_largest_stretch_with_dimension():
-    """sup J∥ at t = 0.3 d^{(k−2)/2} grows as d^{(k−1)/2}."""
+@pytest.mark.parametrize(("k", "when"), [(3, 0.15), (4, 0.3), (6, 0.3)])
+def test_growth_of_the_largest_stretch_with_dimension(k, when):
+    """sup J∥ at t = const·d^{(k−2)/2} grows as d^{(k−1)/2}; attained at α² = (k−1)/k for large d."""
     dims = np.array([10**3, 10**4, 10**5])
-    for k in (4, 6):
-        coefficients = np.eye(7)[k] + np.eye(7)[6] * 1e-200 * (k < 6)
-        largest = []
-        for d in dims:
-            p = SingleIndex(int(d), Activation(coefficients))
-            limit = solve_mean_field(p, [0.3 * d ** (k / 2 - 1)], nodes=32)
-            largest.append(float(stability(limit, jnp.array([0.5])).largest[0]))
-        slope = np.diff(np.log(largest)) / np.diff(np.log(dims))
-        np.testing.assert_allclose(slope, (k - 1) / 2, atol=0.02)
+    # For even k the degree is 6 for both, so that one solver is compiled.
+    coefficients = np.eye(7)[k] + np.eye(7)[6] * 1e-200 * (k == 4)
+    largest = []
+    for d in dims:
+        p = SingleIndex(int(d), Activation(coefficients))
+        times = [when * d ** (k / 2 - 1)]
+        limit = solve_mean_field(p, times, nodes=32 if p.even else 2048, tol=1e-3)
+        found = stability(limit, jnp.array([0.5]))
+        largest.append(float(found.largest[0]))
+    slope = np.diff(np.log(largest)) / np.diff(np.log(dims))
+    np.testing.assert_allclose(slope, (k - 1) / 2, atol=0.02)
+    np.testing.assert_allclose(found.largest_at[0], np.sqrt((k - 1) / k), atol=0.02)
+
+
+@pytest.mark.parametrize("name", ["h3+h4", "h1+h2+h5"])
+def test_largest_stretch_without_a_label_map(name):
+    """Backwards from positions, against forwards from a dense sample of starts."""
+    p = problem(name, 16)
+    limit = solve_mean_field(p, [0.0, 0.5, 1.0], nodes=256, tol=1e-4)
+    found = stability(limit, jnp.linspace(-0.85, 0.85, 2001))
+    best = found.parallel.max(axis=1)
+    assert np.all(best <= found.largest * (1 + 1e-3))
+    np.testing.assert_allclose(best, found.largest, rtol=1e-2)
 
 
 def test_bad_input_is_named():
