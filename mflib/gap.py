@@ -50,10 +50,11 @@ class Gap(eqx.Module):
     @property
     def parallel(self) -> Float[Array, "T m"]:
         """Component of Δ_i along the meridian, towards w*."""
-        # In closed form: e_φ = (w* − α ξ)/cos φ.
-        alpha = self.limit[..., 0]
-        radial = jnp.sum(self.limit * self.vectors, axis=-1)
-        return (self.vectors[..., 0] - alpha * radial) / jnp.sqrt(1 - alpha**2)
+        # Azimuths never change: the first is the one farthest from rounding at a pole.
+        _, azimuths = to_meridians(self.limit[0])
+        cosine = jnp.linalg.norm(self.limit[..., 1:], axis=-1)
+        outward = jnp.sum(self.vectors[..., 1:] * azimuths, axis=-1)
+        return cosine * self.vectors[..., 0] - self.limit[..., 0] * outward
 
     @property
     def delay(self) -> Float[Array, "T m"]:

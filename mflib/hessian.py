@@ -235,7 +235,7 @@ def stability(mean_field: MeanField, overlaps0: Values | None = None) -> Stabili
     else:
         path = moment_path(mean_field.problem, mean_field.times[-1], tol=mean_field.rtol / 0.03)
         overlaps, parallel = _follow(path, start, mean_field.times, 1e-8)
-        rows = [_trace_back(path, t, 1e-6) for t in mean_field.times]
+        rows = [trace_back(path, t, 1e-6) for t in mean_field.times]
         froms, nows, stretch = (jnp.stack(column) for column in zip(*rows, strict=True))
     best = jnp.argmax(stretch, axis=1)[:, None]
     largest, first, last = (
@@ -283,7 +283,7 @@ class _Backwards(eqx.Module):
         return -speed, parallel
 
 
-def _trace_back(path: MomentPath, now: Float[Array, ""], rtol: float, points: int = 400):
+def trace_back(path: MomentPath, now: Float[Array, ""], rtol: float, points: int = 400):
     """(α_0, α_t, J∥) of the particles that are at `points` latitudes at time `now`.
 
     Where particles come from is smooth in where they are; the flow map, its inverse, has a front.

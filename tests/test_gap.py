@@ -127,6 +127,7 @@ def test_particle_at_the_pole():
     pole = jnp.zeros((8, 12)).at[:, 0].set(1.0)
     gap = measure_gap(EVEN, pole, TIMES)
     assert np.isfinite(gap.vectors).all()
+    assert np.isfinite(gap.parallel).all()
     np.testing.assert_allclose(gap.limit[..., 0], 1)
 
 
