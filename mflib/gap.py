@@ -18,7 +18,7 @@ from .drift import by_rows, drift
 from .hermite import polynomial
 from .hessian import BLOCK
 from .integrate import integrate
-from .moment_path import MomentPath, moment_path
+from .moment_path import MomentPath, limit_path
 from .problem import SingleIndex, check_particles
 from .sphere import legendre, legendre_derivative, normalise
 
@@ -40,7 +40,7 @@ class Gap(eqx.Module):
     vectors: Float[Array, "T m d"]
     limit: Float[Array, "T m d"]
     speed: Float[Array, "T m"]
-    error: float
+    error: Float[Array, ""]
 
     @property
     def displacement(self) -> Float[Array, "T m"]:
@@ -152,19 +152,7 @@ def check_coupling(problem, particles, times, path, rtol, block):
     times = check_times(times).astype(particles.dtype)
     check_tolerance(rtol, "rtol", 10 * float(np.finfo(particles.dtype).eps), particles.dtype)
     require(isinstance(block, int) and block >= 1, "block", "an integer ≥ 1", block)
-    until = float(times[-1])
-    if path is None:
-        # A limit is needed even where only the start is asked for.
-        path = moment_path(problem, until if until > 0 else 1e-3)
-    repulsion, attraction = problem.harmonics()
-    same = (
-        path.attraction.shape == attraction.shape
-        and bool(jnp.allclose(path.attraction, attraction.astype(path.attraction.dtype)))
-        and bool(jnp.allclose(path.repulsion, repulsion.astype(path.repulsion.dtype)))
-    )
-    require(same, "path", "the moments of this problem", "those of another")
-    require(until <= float(path.until) * (1 + 1e-6), "path", f"solved to {until:g}", path.until)
-    return particles, times, path
+    return particles, times, limit_path(problem, times, path)
 
 
 def to_meridians(

@@ -77,8 +77,7 @@ def local_hessian(
     require(where.ndim == 2 and where.shape[0] == T, "overlaps", f"of shape ({T}, N)", where.shape)
     require(float(jnp.max(jnp.abs(where))) <= 1, "overlaps", "in [−1, 1]", "larger")
     potentials, dim = _potentials(mean_field)
-    rows = [_curvature(a, v, dim) for a, v in zip(where, potentials, strict=True)]
-    slope, parallel, perpendicular = (jnp.stack(column) for column in zip(*rows, strict=True))
+    slope, parallel, perpendicular = _curvatures(where, potentials, dim)
     # V'(α)/α at the equator is V''(0) for even problems, and undefined (infinite) otherwise.
     safe = jnp.where(where == 0, 1.0, where)
     at_equator = parallel if problem.even else jnp.sign(slope) * jnp.inf
@@ -87,8 +86,8 @@ def local_hessian(
 
 
 @eqx.filter_jit
-def _curvature(overlaps, potential, dim):
-    return curvature(overlaps, potential, dim)
+def _curvatures(overlaps: Float[Array, "T N"], potentials: Float[Array, "T k"], dim):
+    return jax.vmap(curvature, (0, 0, None))(overlaps, potentials, dim)
 
 
 def _potentials(mean_field: MeanField):
@@ -199,8 +198,9 @@ class Stability(eqx.Module):
     **Attributes:** `times` (T,); `overlaps` (T, N); `parallel` (T, N), $J_∥ = ∂θ_t/∂θ_0$;
     `perpendicular` (T, N), $J_⊥ = \sin θ_t/\sin θ_0$; and, over *all* particles, not only the N
     followed (if the problem is not even: all but some $10^{-9}$ nearest to the poles at time 0), `largest` (T,), the supremum of $J_∥$, with `largest_from`, `largest_at` (T,), the overlaps
-    at time 0 and t of the particle that attains it. Stretches below 1e-4 belong to particles within
-    1e-4 of a pole, and are upper bounds there.
+    at time 0 and t of the particle that attains it. A particle with 1 − α_t² < 1.5e-8
+    is too near to a pole for the label map: its entries, which are below $10^{-4} |α_0|^{1−k^*}$ there,
+    come out too small.
     """
 
     times: Float[Array, " T"]

@@ -29,7 +29,7 @@ from .gap import (
 from .hermite import differentiate, polynomial
 from .hessian import BLOCK, curvature, response
 from .integrate import integrate
-from .moment_path import MomentPath, moment_path
+from .moment_path import MomentPath, limit_path
 from .problem import SingleIndex
 from .sphere import legendre_derivative, tangent
 
@@ -240,9 +240,7 @@ def gronwall_bound(
     rate = growth_rate(problem)
     times = check_times(times)
     if particles is None:
-        until = max(float(times[-1]), 1e-3)
-        path = moment_path(problem, until) if path is None else path
-        return _expected_bound(problem, path, times, rate)
+        return _expected_bound(problem, limit_path(problem, times, path), times, rate)
     particles, times, path = check_coupling(problem, particles, times, path, 1e-5, block)
     latitudes, azimuths = to_meridians(particles)
     slope = polynomial(differentiate(problem.kernel_coefficients), jnp.ones(()))

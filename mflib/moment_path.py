@@ -35,7 +35,7 @@ class MomentPath(eqx.Module):
     until: Float[Array, ""]
     knots: Float[Array, " n"]
     pieces: Float[Array, "6 p k"]
-    error: float
+    error: Float[Array, ""]
 
     def moments(self, t: Float[Array, ""]) -> Float[Array, " k"]:
         """p_k(t); constant beyond both ends."""
@@ -80,5 +80,22 @@ def moment_path(problem: SingleIndex, until: Scalar, *, tol: float = 1e-5) -> Mo
         until=jnp.asarray(until, dtype),
         knots=jnp.asarray(columns[0].x[inner], dtype),
         pieces=jnp.asarray(np.stack([c.c[:, inner] for c in columns], axis=-1), dtype),
-        error=max(float(solved.error), float(missed)),
+        # An array: a Python number would be part of the type, and a new one would recompile.
+        error=jnp.asarray(max(float(solved.error), float(missed)), dtype),
     )
+
+
+def limit_path(
+    problem: SingleIndex, times: Float[Array, " T"], path: MomentPath | None
+) -> MomentPath:
+    """`path`, checked to hold the limit of `problem` up to the last of `times`; solved if None."""
+    until = float(times[-1])
+    if path is None:
+        # A limit is needed even where only the start is asked for.
+        return moment_path(problem, until if until > 0 else 1e-3)
+    repulsion, attraction = problem.harmonics()
+    pairs = ((path.attraction, attraction), (path.repulsion, repulsion))
+    same = all(a.shape == b.shape and jnp.allclose(a, b.astype(a.dtype)) for a, b in pairs)
+    require(same, "path", "the moments of this problem", "those of another")
+    require(until <= float(path.until) * (1 + 1e-6), "path", f"solved to {until:g}", path.until)
+    return path
