@@ -108,9 +108,9 @@ def solve_gap_ode(
       gap evolves.
     - `rtol`: relative local error; absolute times $1/√{md}$, the size of a component of Δ.
 
-    **Returns** a `mflib.gap.Gap`: `vectors` are tangent at `limit`, and
-    $`function` = ‖\frac1m Σ_j [Φ(ξ_j) + DΦ(ξ_j) Δ_j] − f_t‖^2$, the squared gap of the network
-    displaced by Δ to first order.
+    **Returns** a `mflib.gap.Gap`: `vectors` are tangent at `limit`, and `function` is
+    $‖\frac1m Σ_j [Φ(ξ_j) + DΦ(ξ_j) Δ_j] − f_t‖^2$, the squared gap of the network displaced by Δ to
+    first order.
 
     **Raises** like `mflib.gap.measure_gap`.
     """
