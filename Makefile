@@ -1,7 +1,7 @@
 # Two commands do everything: `make book` and `make test`. Both set up .venv from the lock file first.
 
 PYTHON ?= python3
-JOBS ?= 1
+JOBS ?= 2
 WORKERS ?= 2
 PORT ?= 8000
 
