@@ -25,7 +25,7 @@ MIXED = SingleIndex(12, Activation([0.2, 0.0, 0.6, 0.4, 0.0]), Activation([0.0, 
 def setting(request):
     problem = request.param
     start = sample_sphere(jax.random.key(0), 200, 12)
-    path = moment_path(problem, 4.0, tol=1e-6)
+    path = moment_path(problem, 4.0)
     return problem, start, path, measure_gap(problem, start, TIMES, path=path)
 
 
@@ -33,8 +33,10 @@ def test_both_sides_are_the_solvers_own(setting):
     problem, start, _, gap = setting
     network = solve_network(problem, start, TIMES, rtol=1e-8)
     np.testing.assert_allclose(gap.limit + gap.vectors, network.particles, atol=1e-5)
-    limit = solve_mean_field(problem, TIMES, nodes=64 if problem.even else None, tol=1e-6)
-    np.testing.assert_allclose(gap.limit[..., 0], limit.transport(start[:, 0]), atol=1e-5)
+    limit = solve_mean_field(problem, TIMES, nodes=64 if problem.even else None)
+    np.testing.assert_allclose(
+        gap.limit[..., 0], limit.transport(start[:, 0]), atol=3e-5
+    )  # tol of both
 
 
 def test_the_limit_keeps_its_azimuths(setting):

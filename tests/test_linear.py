@@ -28,7 +28,7 @@ TIMES = np.array([0.5, 1.5, 3.0])
 
 @pytest.fixture(scope="module")
 def path():
-    return moment_path(PROBLEM, 3.0, tol=1e-6)
+    return moment_path(PROBLEM, 3.0)
 
 
 def relative(first, second):
@@ -39,13 +39,13 @@ def relative(first, second):
 
 def test_prediction_converges_at_the_rate_of_the_square_root(path):
     """‖Δ_pred − Δ‖/‖Δ‖ ∝ m^{−1/2}, m = 128 … 4096, at every time."""
-    widths = {128: 10, 256: 10, 512: 8, 1024: 6, 2048: 4, 4096: 3}
+    widths = {128: 10, 256: 10, 512: 8, 1024: 6, 2048: 3, 4096: 2}
     errors = []
     for m, seeds in widths.items():
         runs = []
         for seed in range(seeds):
             start = sample_sphere(jax.random.key(seed), m, 10)
-            measured = measure_gap(PROBLEM, start, TIMES, path=path, rtol=1e-6)
+            measured = measure_gap(PROBLEM, start, TIMES, path=path, rtol=1e-5)
             runs.append(relative(measured, solve_gap_ode(PROBLEM, start, TIMES, path=path)))
         errors.append(np.log(runs))
     x = np.log(list(widths))
@@ -89,7 +89,7 @@ def test_without_interaction_and_noise_only_stability_is_left(path):
     gap = solve_gap_ode(
         PROBLEM, start, [0.5, 1.5, 3.0], path=path, interaction=False, noise_until=0.5, rtol=1e-8
     )
-    found = stability(solve_mean_field(PROBLEM, [0.5, 1.5, 3.0], nodes=32, tol=1e-7), start[:, 0])
+    found = stability(solve_mean_field(PROBLEM, [0.5, 1.5, 3.0], nodes=32), start[:, 0])
     sizes = gap.parallel, jnp.sqrt(jnp.maximum(gap.displacement**2 - gap.parallel**2, 0))
     for size, J in zip(sizes, (found.parallel, found.perpendicular), strict=True):
         expected = size[0] * J / J[0]
