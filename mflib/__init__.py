@@ -1,5 +1,6 @@
 """mflib: finite-width networks against their exact infinite-width limit, in JAX."""
 
+from .bounds import gronwall_bound as gronwall_bound
 from .drift import velocity as velocity
 from .escape import escape_time as escape_time, time_to_loss as time_to_loss
 from .gap import Gap as Gap, measure_gap as measure_gap
@@ -8,15 +9,15 @@ from .hessian import (
     apply_local_hessian as apply_local_hessian,
     interaction_hessian as interaction_hessian,
     local_hessian as local_hessian,
-    self_concordance as self_concordance,
-    stability as stability,
 )
 from .integrate import SolverError as SolverError
-from .linear import gronwall_bound as gronwall_bound, solve_gap_ode as solve_gap_ode
+from .linear import solve_gap_ode as solve_gap_ode
 from .mean_field import MeanField as MeanField, solve_mean_field as solve_mean_field
 from .moment_path import MomentPath as MomentPath, moment_path as moment_path
 from .network import Network as Network, solve_network as solve_network
 from .problem import SingleIndex as SingleIndex
+from .self_concordance import self_concordance as self_concordance
 from .sphere import sample_sphere as sample_sphere
+from .stability import stability as stability
 
 __version__ = "0.1.0"

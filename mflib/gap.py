@@ -14,11 +14,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ._check import Values, check_times, check_tolerance, require
-from .drift import by_rows, drift
+from .drift import by_rows
 from .hermite import polynomial
 from .hessian import BLOCK
 from .integrate import integrate
 from .moment_path import MomentPath, limit_path
+from .network import Flow
 from .problem import SingleIndex, check_particles
 from .sphere import legendre, legendre_derivative, normalise
 
@@ -74,18 +75,14 @@ def meridian(
 
 
 class _Coupled(eqx.Module):
-    """(free vectors of the network, latitudes of the limit); see `mflib.network` for |w| ν(w/|w|)."""
+    """(free vectors of the network, latitudes of the limit)."""
 
-    problem: SingleIndex
+    flow: Flow
     path: MomentPath
-    block: int = eqx.field(static=True)
 
     def __call__(self, t, state):
         w, latitudes = state
-        length = jnp.linalg.norm(w, axis=-1, keepdims=True)
-        return length * drift(self.problem, w / length, self.block), limit_speed(
-            self.path, t, latitudes
-        )
+        return self.flow(t, w), limit_speed(self.path, t, latitudes)
 
 
 def limit_speed(
@@ -126,7 +123,7 @@ def measure_gap(
     m, d = particles.shape
     latitudes, azimuths = to_meridians(particles)
     network, latitudes = integrate(
-        _Coupled(problem, path, block),
+        _Coupled(Flow(problem, block), path),
         (particles, latitudes),
         times,
         rtol=rtol,

@@ -1,4 +1,4 @@
-r"""How a particle's velocity changes with its position (chapters 6 and 7).
+r"""How a particle's velocity changes with its position (chapter 6).
 
 With Φ(w) = σ(w·) and ⟨Φ(w), Φ(w')⟩ = g(w·w'), the velocity is ν(w, ρ) = −DΦ(w)*(f_ρ − f*), and its
 derivatives, all tangent maps, are
@@ -14,15 +14,12 @@ At infinite width D has two eigenvalues, with V = V_t and α = cos θ the overla
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from ._check import Scalar, Values, require
 from .drift import by_rows
 from .hermite import differentiate, polynomial
-from .integrate import integrate
 from .mean_field import MeanField
-from .moment_path import MomentPath, moment_path
 from .problem import SingleIndex, check_particles
 from .sphere import legendre_derivative, tangent
 
@@ -190,194 +187,3 @@ def _apply_local(problem, particles, vectors, block):
     radial = problem.target_kernel(alpha, derivative=1).astype(particles.dtype) * alpha
     total = by_rows(rows_of, jnp.concatenate([particles, vectors], axis=1), block)
     return tangent(particles, total.at[:, 0].add(pulled)) - radial[:, None] * vectors
-
-
-class Stability(eqx.Module):
-    r"""Stability matrix $J_{t,0}$ of particles of the limit: $∂_t J = D_t J$, $J_{0,0} = I$.
-
-    **Attributes:** `times` (T,); `overlaps` (T, N); `parallel` (T, N), $J_∥ = ∂θ_t/∂θ_0$;
-    `perpendicular` (T, N), $J_⊥ = \sin θ_t/\sin θ_0$; and, over *all* particles, not only the N
-    followed (if the problem is not even: all but some $10^{-9}$ nearest to the poles at time 0), `largest` (T,), the supremum of $J_∥$, with `largest_from`, `largest_at` (T,), the overlaps
-    at time 0 and t of the particle that attains it. A particle with 1 − α_t² < 1.5e-8
-    is too near to a pole for the label map: its entries, which are below $10^{-4} |α_0|^{1−k^*}$ there,
-    come out too small.
-    """
-
-    times: Float[Array, " T"]
-    overlaps: Float[Array, "T N"]
-    parallel: Float[Array, "T N"]
-    perpendicular: Float[Array, "T N"]
-    largest: Float[Array, " T"]
-    largest_from: Float[Array, " T"]
-    largest_at: Float[Array, " T"]
-
-
-def stability(mean_field: MeanField, overlaps0: Values | None = None) -> Stability:
-    r"""Stability matrices $J_{t,0}$ along the infinite-width trajectories (chapter 7).
-
-    `overlaps0` (n,): initial overlaps of the particles to follow; `None`: the nodes of `mean_field`.
-
-    With a label map Y, $J_∥$ is its inverse slope, at no further solve and for all particles at once.
-    Without one, $∂_t \log J_∥ = λ_∥$ is integrated beside the particles, and, for `largest`, backwards in
-    time from 400 positions.
-
-    **Raises** `ValueError` unless `overlaps0` is a 1-d array in [−1, 1].
-    """
-    start = mean_field.initial_overlaps if overlaps0 is None else jnp.asarray(overlaps0)
-    start = start.astype(mean_field.times.dtype)
-    require(start.ndim == 1 and start.size > 0, "overlaps0", "a non-empty 1-d array", start.shape)
-    worst = float(jnp.max(jnp.abs(start)))
-    require(worst <= 1, "overlaps0", "overlaps in [−1, 1]", worst)
-    labels = mean_field.labels
-    if labels is not None:
-        overlaps, parallel = labels.follow(start)
-        froms, nows, stretch = labels.stretch()
-    else:
-        path = moment_path(mean_field.problem, mean_field.times[-1], tol=mean_field.rtol / 0.03)
-        overlaps, parallel = _follow(path, start, mean_field.times, 1e-8)
-        rows = [trace_back(path, t, 1e-6) for t in mean_field.times]
-        froms, nows, stretch = (jnp.stack(column) for column in zip(*rows, strict=True))
-    best = jnp.argmax(stretch, axis=1)[:, None]
-    largest, first, last = (
-        jnp.take_along_axis(table, best, axis=1)[:, 0] for table in (stretch, froms, nows)
-    )
-    # A particle at the pole stays there; its ratio of sines is that of its neighbours, J∥ itself.
-    pole = jnp.abs(start) == 1
-    ratio = jnp.sqrt((1 - overlaps**2) / jnp.where(pole, 1.0, 1 - start**2))
-    perpendicular = jnp.where(pole, parallel, ratio)
-    return Stability(mean_field.times, overlaps, parallel, perpendicular, largest, first, last)
-
-
-class _Stretched(eqx.Module):
-    """Latitudes, and log J∥ beside them."""
-
-    path: MomentPath
-
-    def __call__(self, t, state):
-        latitudes, _ = state
-        slope, parallel, _ = curvature(jnp.sin(latitudes), self.path.potential(t), self.path.dim)
-        return jnp.cos(latitudes) * slope, parallel
-
-
-def _follow(path: MomentPath, overlaps0, times, rtol):
-    start = (jnp.arcsin(overlaps0), jnp.zeros_like(overlaps0))
-    solved = integrate(
-        _Stretched(path),
-        start,
-        times,
-        rtol=rtol,
-        atol=0.01 * rtol / float(np.sqrt(path.dim)),
-        context={"m": "∞", "d": path.dim, "tracers": overlaps0.size, "rtol": rtol},
-    ).states
-    return jnp.sin(solved[0]), jnp.exp(solved[1])
-
-
-class _Backwards(eqx.Module):
-    """Latitudes at time `now` − s, and log J∥ of what follows, as functions of s."""
-
-    path: MomentPath
-    now: Float[Array, ""]
-
-    def __call__(self, s, state):
-        speed, parallel = _Stretched(self.path)(self.now - s, state)
-        return -speed, parallel
-
-
-def trace_back(path: MomentPath, now: Float[Array, ""], rtol: float, points: int = 400):
-    """(α_0, α_t, J∥) of the particles that are at `points` latitudes at time `now`.
-
-    Where particles come from is smooth in where they are; the flow map, its inverse, has a front.
-    """
-    latitudes = jnp.pi * ((jnp.arange(points, dtype=now.dtype) + 0.5) / points - 0.5)
-    start = (latitudes, jnp.zeros_like(latitudes))
-    if now > 0:
-        solved = integrate(
-            _Backwards(path, now),
-            start,
-            now[None],
-            rtol=rtol,
-            atol=rtol / float(np.sqrt(path.dim)),
-            context={"m": "∞", "d": path.dim, "backwards from t": now, "rtol": rtol},
-        ).states
-        first, stretch = jax.tree.map(lambda state: state[0], solved)
-    else:
-        first, stretch = start
-    # An odd problem's pole −w* repels, and stretches without bound what starts so near it that the
-    # uniform law has a relative density below e^{−20} there: no particle does.
-    rare = 0.5 * (path.dim - 1) * jnp.log(jnp.cos(first) ** 2) < -20
-    return jnp.sin(first), jnp.sin(latitudes), jnp.where(rare, 0.0, jnp.exp(stretch))
-
-
-class SelfConcordance(eqx.Module):
-    r"""The local Hessian against the relative speed, over all overlaps and the times of a solve.
-
-    **Attributes**
-
-    - `times` (T,).
-    - `constant`: the supremum over particles and times of $λ_{\max}(D_t)/|d(\log α)/dt|$, taken
-      where $λ_{\max}$ exceeds `resolution`; infinite where such a particle stands still.
-    - `resolution`: what the error of the solve leaves undecided of a Hessian. A smaller `tol` of the
-      solve makes it smaller.
-    - `time`, `overlap`: where it is attained.
-    - `exponent`: the constant C asked for in what follows.
-    - `slack` (T,): the least $κ_t ≥ 0$ with $λ_{\max}(D_t) ≤ C\,d(\log α)/dt + κ_t$ for every
-      particle, so that $‖J_{t,s}‖ ≤ (α_t/α_s)^C \exp ∫_s^t κ$.
-    """
-
-    times: Float[Array, " T"]
-    constant: float
-    resolution: float
-    time: float
-    overlap: float
-    exponent: float
-    slack: Float[Array, " T"]
-
-
-def self_concordance(
-    mean_field: MeanField, *, exponent: Scalar | None = None, points: int = 4000
-) -> SelfConcordance:
-    r"""The self-concordance constant of a solved limit (chapter 7), and what a given one leaves over.
-
-    Every overlap is occupied at every time, so the supremum is taken over all of (0, 1) (of (−1, 1)
-    if the problem is not even), on `points` overlaps equally spaced in $\log\tan φ$ from
-    $10^{-6}/√d$; a change of sign of the speed between two of them, where the Hessian is positive,
-    makes the constant infinite. `exponent`: C; `None`: $k^*−1$, the value for large d.
-
-    **Raises** `ValueError` unless `exponent` > 0 and `points` ≥ 100.
-    """
-    problem = mean_field.problem
-    exponent = problem.information_exponent - 1 if exponent is None else exponent
-    require(exponent > 0, "exponent", "positive", exponent)
-    require(points >= 100, "points", "at least 100", points)
-    # From z = 1e-6 to 1 − α² = 1e-8.
-    x = np.linspace(np.log(1e-6 / np.sqrt(float(problem.dim))), 9.0, points)
-    alpha = jnp.exp(-0.5 * jnp.logaddexp(0.0, -2 * jnp.asarray(x, mean_field.times.dtype)))
-    if not problem.even:
-        alpha = jnp.concatenate([-alpha[::-1], alpha])
-    where = jnp.broadcast_to(alpha, (mean_field.times.size, alpha.size))
-    found = local_hessian(problem, mean_field, where)
-    largest = jnp.maximum(found.parallel, found.perpendicular)
-    relative = found.relative_speed
-    slack = jnp.max(jnp.maximum(largest - exponent * relative, 0.0), axis=1)
-    repulsion, _ = problem.harmonics()
-    steepest = legendre_derivative(1.0, repulsion.size - 1, float(problem.dim), order=2)
-    # 1e5 spacings: where Hessian and speed are both nearly zero, rounding must not make their ratio.
-    rounding = 1e5 * float(jnp.finfo(repulsion.dtype).eps)
-    unsure = max(10 * float(mean_field.error), rounding)
-    resolution = unsure * float(repulsion @ steepest)
-    growing = largest > resolution
-    ratio = jnp.where(growing, largest / jnp.abs(relative), 0.0)
-    # The speed passes through zero between two points of one side, both with a positive Hessian.
-    same_side = alpha[1:] * alpha[:-1] > 0
-    stands = (relative[:, 1:] * relative[:, :-1] <= 0) & growing[:, 1:] & growing[:, :-1]
-    ratio = ratio.at[:, 1:].set(jnp.where(stands & same_side, jnp.inf, ratio[:, 1:]))
-    row, column = np.unravel_index(int(jnp.argmax(ratio)), ratio.shape)
-    return SelfConcordance(
-        times=mean_field.times,
-        constant=float(ratio[row, column]),
-        resolution=resolution,
-        time=float(mean_field.times[row]),
-        overlap=float(alpha[column]),
-        exponent=float(exponent),
-        slack=slack,
-    )

@@ -19,8 +19,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ._check import Values, check_times, check_tolerance, is_traced, require
-from .eulerian import Labels, solve_labels
+from .eulerian import solve_labels
 from .integrate import SolverError
+from .labels import Labels
 from .lagrangian import law_moments, solve_nodes, staircase
 from .problem import SingleIndex
 from .sphere import overlap_quadrature
@@ -47,7 +48,7 @@ class MeanField(eqx.Module):
     - `quadrature_error`: largest |L − L computed from `weights` and `overlaps`|. `loss` and `moments`
       are *not* limited by it for even problems.
     - `initial_overlaps` (N,): where the nodes of that quadrature start, at time 0.
-    - `labels`: the label map behind an even problem (`mflib.eulerian.Labels`), else None.
+    - `labels`: the label map behind an even problem (`mflib.labels.Labels`), else None.
     - `rtol`: tolerance with which `transport` follows particles where there is no label map.
     """
 

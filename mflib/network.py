@@ -26,13 +26,14 @@ class Network(eqx.Module):
     steps: Int[Array, ""]
 
 
-class _Flow(eqx.Module):
+class Flow(eqx.Module):
     """ẇ = |w| ν(w/|w|): the direction of w follows the flow on the sphere whatever its length."""
 
     problem: SingleIndex
     block: int | None = eqx.field(static=True)
 
-    def __call__(self, t, w):
+    def __call__(self, t: Float[Array, ""], w: Float[Array, "m d"]) -> Float[Array, "m d"]:
+        """Velocity of the free vectors `w`; the flow does not depend on time."""
         length = jnp.linalg.norm(w, axis=-1, keepdims=True)
         return length * drift(self.problem, w / length, self.block)
 
@@ -65,7 +66,7 @@ def solve_network(
     # Ten spacings: below that the error control compares rounding with rounding.
     check_tolerance(rtol, "rtol", 10 * float(np.finfo(particles.dtype).eps), particles.dtype)
     m, d = particles.shape
-    flow = _Flow(_numeric(problem), block)
+    flow = Flow(_numeric(problem), block)
     path = integrate(
         flow,
         particles,

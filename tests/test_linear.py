@@ -18,7 +18,11 @@ from mflib import (
     stability,
     velocity,
 )
-from mflib.linear import growth_rate
+from mflib.bounds import growth_rate
+from mflib.gap import to_meridians
+from mflib.hermite import differentiate, polynomial
+from mflib.linear import _assemble, _components, _GapODE
+from mflib.sphere import tangent
 
 PROBLEM = SingleIndex(10, Activation([0.0, 0.0, 0.8, 0.0, 0.6]))
 MIXED = SingleIndex(10, Activation([0.2, 0.0, 0.6, 0.4, 0.0]), Activation([0.0, 0.0, 0.5, 0.5]))
@@ -81,6 +85,33 @@ def test_begins_as_the_sampling_noise(path):
     # At the uniform law f_0 is constant, so ν(·, ρ_0) is the pull of the target alone.
     noise = velocity(PROBLEM, start) - (at_start - radial * start)
     np.testing.assert_allclose(predicted.vectors[0] / t, noise, atol=1e-3)
+
+
+def test_interaction_in_the_meridian_frame_is_that_of_autodiff(path):
+    """Δ in the frame of (θ, azimuth): what the equation adds for interaction is −H Δ/m.
+
+    The reference is the derivative of the network's velocity minus that at fixed law, by autodiff.
+    """
+    w = sample_sphere(jax.random.key(6), 12, 10)
+    v = tangent(w, jax.random.normal(jax.random.key(7), w.shape))
+    latitudes, azimuths = to_meridians(w)
+    state = (latitudes, *_components(latitudes, azimuths, v))
+    never, t = jnp.asarray(0.0), jnp.asarray(1.0)
+    on, off = (
+        _GapODE(PROBLEM, path, azimuths, never, interaction, 4)(t, state)[1:]
+        for interaction in (True, False)
+    )
+    ours = _assemble(latitudes, azimuths, *(a - b for a, b in zip(on, off, strict=True)))
+
+    def at_law(law):
+        """Velocity of the particles w beside another law."""
+        pulled = PROBLEM.target_kernel(w[:, 0], derivative=1)
+        slope = differentiate(PROBLEM.kernel_coefficients)
+        force = -polynomial(slope, w @ law.T) @ law / law.shape[0]
+        return tangent(w, force.at[:, 0].add(pulled))
+
+    expected = jax.jvp(at_law, (w,), (v,))[1]
+    np.testing.assert_allclose(ours, expected, atol=1e-12)
 
 
 def test_without_interaction_and_noise_only_stability_is_left(path):
