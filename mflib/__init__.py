@@ -1,8 +1,10 @@
 """mflib: finite-width networks against their exact infinite-width limit, in JAX."""
 
 from .bounds import gronwall_bound as gronwall_bound
+from .concordance import self_concordance as self_concordance
 from .drift import velocity as velocity
 from .escape import escape_time as escape_time, time_to_loss as time_to_loss
+from .fluctuation import FluctuationLaw as FluctuationLaw, fluctuation_law as fluctuation_law
 from .gap import Gap as Gap, measure_gap as measure_gap
 from .hermite import Activation as Activation
 from .hessian import (
@@ -16,8 +18,7 @@ from .mean_field import MeanField as MeanField, solve_mean_field as solve_mean_f
 from .moment_path import MomentPath as MomentPath, moment_path as moment_path
 from .network import Network as Network, solve_network as solve_network
 from .problem import SingleIndex as SingleIndex
-from .self_concordance import self_concordance as self_concordance
 from .sphere import sample_sphere as sample_sphere
-from .stability import stability as stability
+from .stability_matrix import stability as stability
 
 __version__ = "0.1.0"

@@ -26,18 +26,15 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.polynomial import legendre as npleg
 
+from .initial_law import NEAREST, InitialLaw
 from .integrate import integrate
 from .labels import Labels, lobatto, overlap_at
 from .sphere import legendre_derivative
 
-# Smallest initial z = √d·α_0 on the grid. Below it labels are continued by their exact asymptote.
-NEAREST = 1e-6
 # Position x = 9 is 1 − α² = 1.5e-8: nearer to the pole the moments no longer see a difference.
 _POLE = 9.0
 # Panels: from NEAREST to z = 1/30, on to α of order 1, and on to the pole.
 _PANELS = (3, 9, 4)
-# Intervals of the table of G_0: quintic Hermite interpolation leaves 1e-10 at this spacing.
-_TABLE = 768
 
 
 class _Transport(eqx.Module):
@@ -53,7 +50,7 @@ class _Transport(eqx.Module):
     to_quadrature: Float[Array, "q n"]
     moment_weights: Float[Array, "k M q"]
     pole_weights: Float[Array, " k"]
-    distribution: "_Distribution"
+    distribution: InitialLaw
 
     def moments(self, labels: Float[Array, "M n"]) -> Float[Array, " k"]:
         below = self.distribution(labels @ self.to_quadrature.T)
@@ -77,59 +74,6 @@ class _Transport(eqx.Module):
             - (rightward * inflow_left)[:, None] * first
             - (leftward * inflow_right)[:, None] * last
         )
-
-
-class _Distribution(eqx.Module):
-    """G_0 at tan φ = e^y: P(|α_0| ≤ sin φ) for a uniform particle, tabulated once per solve."""
-
-    start: Float[Array, ""]
-    spacing: Float[Array, ""]
-    quintics: Float[Array, "H 6"]
-
-    @classmethod
-    def tabulate(cls, start, stop, dim) -> "_Distribution":
-        spacing = (stop - start) / _TABLE
-        y = start + spacing * np.arange(_TABLE + 1.0)
-        g, gw = np.polynomial.legendre.leggauss(8)
-        cell = _density(y[:-1, None] + spacing * (g + 1) / 2, dim) @ (gw / 2) * spacing
-        # Below `start` the density is ∝ e^y, so its integral there equals itself.
-        total = _density(start, dim) + jnp.concatenate([jnp.zeros(1, cell.dtype), jnp.cumsum(cell)])
-        first = _density(y, dim)
-        sin2 = jax.nn.sigmoid(2 * y)
-        second = first * ((1 - sin2) - (dim - 1) * sin2)
-        f, d, c = (
-            total / total[-1],
-            first * spacing / total[-1],
-            second * spacing**2 / total[-1] / 2,
-        )
-        # The quintic in s ∈ [0, 1] that matches value, slope and curvature at both ends of a cell.
-        rise = f[1:] - f[:-1] - d[:-1] - c[:-1]
-        turn = d[1:] - d[:-1] - 2 * c[:-1]
-        bend = c[1:] - c[:-1]
-        quintics = [
-            f[:-1],
-            d[:-1],
-            c[:-1],
-            10 * rise - 4 * turn + bend,
-            -15 * rise + 7 * turn - 2 * bend,
-            6 * rise - 3 * turn + bend,
-        ]
-        return cls(start, spacing, jnp.stack(quintics, axis=1))
-
-    def __call__(self, y):
-        at = (y - self.start) / self.spacing
-        cell = jnp.clip(jnp.floor(at), 0, _TABLE - 1)
-        s = jnp.clip(at - cell, 0.0, 1.0)
-        q = self.quintics[cell.astype(int)]
-        inside = q[..., 5]
-        for power in range(4, -1, -1):
-            inside = inside * s + q[..., power]
-        return inside * jnp.exp(jnp.minimum(y - self.start, 0.0))
-
-
-def _density(y, dim):
-    """Unnormalised density of y = log tan φ: α (1−α²)^{(d−1)/2}, scaled by √d."""
-    return jnp.sqrt(dim) * jnp.exp(y - 0.5 * dim * jnp.logaddexp(0.0, 2 * y))
 
 
 @eqx.filter_jit
@@ -168,7 +112,7 @@ def _discretise(attraction, repulsion, dim, order: int) -> tuple[_Transport, Flo
         to_quadrature=jnp.asarray(to_quadrature, dtype),
         moment_weights=legendre_derivative(alpha_q, K, dim) * measure,
         pole_weights=legendre_derivative(pole, K, dim) * (1 - pole),
-        distribution=_Distribution.tabulate(edges[0], jnp.asarray(_POLE, dtype), dim),
+        distribution=InitialLaw.tabulate(edges[0], jnp.asarray(_POLE, dtype), dim),
     )
     return transport, grid
 

@@ -50,6 +50,7 @@ class MeanField(eqx.Module):
     - `initial_overlaps` (N,): where the nodes of that quadrature start, at time 0.
     - `labels`: the label map behind an even problem (`mflib.labels.Labels`), else None.
     - `rtol`: tolerance with which `transport` follows particles where there is no label map.
+    - `hemisphere`: whether the particles start on the half w·w* > 0 only.
     """
 
     problem: SingleIndex
@@ -63,6 +64,7 @@ class MeanField(eqx.Module):
     quadrature_error: Float[Array, ""] | float
     labels: Labels | None
     rtol: float = eqx.field(static=True)
+    hemisphere: bool = eqx.field(static=True, default=False)
 
     def transport(self, overlaps0: Values) -> Float[Array, "T n"]:
         r"""Overlaps at `times` of the particles that start at overlaps `overlaps0` (n,).
@@ -104,6 +106,7 @@ def solve_mean_field(
     *,
     nodes: Any = None,
     tol: float = 1e-5,
+    hemisphere: bool = False,
     max_steps: int = _MAX_STEPS,
     progress: bool = False,
 ) -> MeanField:
@@ -119,6 +122,8 @@ def solve_mean_field(
     - `tol`: accuracy of the loss. Even problems refine the label map until two levels differ by less;
       `.error` is that difference, so it belongs to the coarser of the two. Other problems compare N
       and N/2 nodes.
+    - `hemisphere`: start from the uniform law on the half w·w* > 0 instead; `problem` must not be even
+      (where ±w move alike, both starts have the same limit).
     - `progress`: shows a progress bar for each level.
 
     **Raises** `ValueError` for bad arguments (times, nodes, tol below what the dtype can give) and
@@ -136,9 +141,10 @@ def solve_mean_field(
         nodes,
     )
     require(not (traced and nodes is None), "nodes", "given when `dim` is traced", nodes)
+    require(not (even and hemisphere), "hemisphere", "False for an even problem", hemisphere)
     options = {"max_steps": max_steps, "progress": progress}
     if not even:
-        return _by_nodes(problem, times, nodes, tol, **options)
+        return _by_nodes(problem, times, nodes, tol, hemisphere, **options)
     try:
         solved = _by_labels(problem, times, nodes, tol, traced, **options)
     except SolverError:
@@ -231,13 +237,13 @@ def _by_labels(problem, times, nodes, tol, traced, **options) -> MeanField:
     )
 
 
-def _by_nodes(problem, times, nodes, tol, **options) -> MeanField:
+def _by_nodes(problem, times, nodes, tol, hemisphere=False, **options) -> MeanField:
     attraction, repulsion, dim = _constants(problem, times.dtype)
     floor = 100 * float(np.finfo(times.dtype).eps)
     rtol = max(0.03 * tol, floor)
 
     def solve(size, rtol):
-        start, weights = overlap_quadrature(size, dim, even=problem.even)
+        start, weights = overlap_quadrature(size, dim, even=problem.even or hemisphere)
         none = jnp.zeros(0, times.dtype)
         found = solve_nodes(
             attraction, repulsion, dim, times, start, weights, none, rtol=rtol, **options
@@ -264,6 +270,7 @@ def _by_nodes(problem, times, nodes, tol, **options) -> MeanField:
         quadrature_error=error,
         labels=None,
         rtol=rtol,
+        hemisphere=hemisphere,
     )
 
 

@@ -26,7 +26,8 @@ class MomentPath(eqx.Module):
     r"""Moments $p_k(t) = E P_k(α_t)$ for 0 ≤ t ≤ `until` (½-loss clock).
 
     **Attributes:** `attraction` (K+1,), the $τ_k$; `repulsion` (K+1,), the $a_k$; `dim`; `until`;
-    `error`: estimated largest error, of the loss by the solve or of a moment by the interpolation.
+    `error`: estimated largest error, of the loss by the solve or of a moment by the interpolation;
+    `hemisphere`: whether the particles started on the half w·w* > 0 only.
     """
 
     attraction: Float[Array, " k"]
@@ -36,6 +37,7 @@ class MomentPath(eqx.Module):
     knots: Float[Array, " n"]
     pieces: Float[Array, "6 p k"]
     error: Float[Array, ""]
+    hemisphere: bool = eqx.field(static=True, default=False)
 
     def moments(self, t: Float[Array, ""]) -> Float[Array, " k"]:
         """p_k(t); constant beyond both ends."""
@@ -52,17 +54,21 @@ class MomentPath(eqx.Module):
         return self.attraction - self.repulsion * self.moments(t)
 
 
-def moment_path(problem: SingleIndex, until: Scalar, *, tol: float = 1e-5) -> MomentPath:
+def moment_path(
+    problem: SingleIndex, until: Scalar, *, tol: float = 1e-5, hemisphere: bool = False
+) -> MomentPath:
     r"""Solve the infinite-width limit of `problem` to time `until` and interpolate its moments.
 
     The knots are $t_j = \text{until}·(j/256)^2$: closer at the start, where a low-degree component
     may act on a scale of its own. The interpolation error is measured by leaving out every other knot.
+    `hemisphere`: the particles start uniform on the half w·w* > 0 (problems that are not even).
 
     **Raises** `ValueError` unless `until` > 0, and what `solve_mean_field` raises.
     """
     require(np.isfinite(until) and until > 0, "until", "a positive time", until)
     knots = float(until) * np.linspace(0, 1, _KNOTS) ** 2
-    solved = solve_mean_field(problem, knots, nodes=64 if problem.even else None, tol=tol)
+    nodes = 64 if problem.even else None
+    solved = solve_mean_field(problem, knots, nodes=nodes, tol=tol, hemisphere=hemisphere)
     dtype = solved.moments.dtype
     values = np.asarray(solved.moments, float)
     spline = make_interp_spline(knots, values, k=5)
@@ -82,6 +88,7 @@ def moment_path(problem: SingleIndex, until: Scalar, *, tol: float = 1e-5) -> Mo
         pieces=jnp.asarray(np.stack([c.c[:, inner] for c in columns], axis=-1), dtype),
         # An array: a Python number would be part of the type, and a new one would recompile.
         error=jnp.asarray(max(float(solved.error), float(missed)), dtype),
+        hemisphere=hemisphere,
     )
 
 

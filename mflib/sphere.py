@@ -13,9 +13,13 @@ from ._check import Scalar, Values, check_dim, require
 
 
 def sample_sphere(
-    key: PRNGKeyArray | UInt32[Array, "2"], m: int | np.integer, dim: int | np.integer
+    key: PRNGKeyArray | UInt32[Array, "2"],
+    m: int | np.integer,
+    dim: int | np.integer,
+    *,
+    hemisphere: bool = False,
 ) -> Float[Array, "m d"]:
-    """m independent particles, uniform on the unit sphere of R^dim.
+    """m independent particles, uniform on the unit sphere of R^dim, or on its half w·w* > 0.
 
     One key may give the same first particles for every m, which couples widths; for draws that are
     independent between widths use `jax.random.fold_in(key, m)`.
@@ -25,7 +29,8 @@ def sample_sphere(
     require(isinstance(m, int | np.integer) and m >= 1, "m", "an integer ≥ 1", m)
     require(isinstance(dim, int | np.integer), "dim", "an integer", dim)
     check_dim(dim)
-    return normalise(jax.random.normal(key, (int(m), int(dim))))
+    w = normalise(jax.random.normal(key, (int(m), int(dim))))
+    return w.at[:, 0].set(jnp.abs(w[:, 0])) if hemisphere else w
 
 
 def normalise(w: Float[Array, "*m d"]) -> Float[Array, "*m d"]:

@@ -61,7 +61,12 @@ def stability(mean_field: MeanField, overlaps0: Values | None = None) -> Stabili
         overlaps, parallel = labels.follow(start)
         froms, nows, stretch = labels.stretch()
     else:
-        path = moment_path(mean_field.problem, mean_field.times[-1], tol=mean_field.rtol / 0.03)
+        path = moment_path(
+            mean_field.problem,
+            mean_field.times[-1],
+            tol=mean_field.rtol / 0.03,
+            hemisphere=mean_field.hemisphere,
+        )
         overlaps, parallel = _follow(path, start, mean_field.times, 1e-8)
         rows = [trace_back(path, t, 1e-6) for t in mean_field.times]
         froms, nows, stretch = (jnp.stack(column) for column in zip(*rows, strict=True))
