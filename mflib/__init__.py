@@ -1,6 +1,6 @@
 """mflib: finite-width networks against their exact infinite-width limit, in JAX."""
 
-from .bounds import gronwall_bound as gronwall_bound
+from .bounds import gronwall_bound as gronwall_bound, required_width as required_width
 from .concordance import self_concordance as self_concordance
 from .drift import velocity as velocity
 from .escape import escape_time as escape_time, time_to_loss as time_to_loss
@@ -13,10 +13,15 @@ from .hessian import (
     local_hessian as local_hessian,
 )
 from .integrate import SolverError as SolverError
+from .large_dimension import (
+    LargeDimensionLaw as LargeDimensionLaw,
+    large_dimension_law as large_dimension_law,
+)
 from .linear import solve_gap_ode as solve_gap_ode
 from .mean_field import MeanField as MeanField, solve_mean_field as solve_mean_field
 from .moment_path import MomentPath as MomentPath, moment_path as moment_path
 from .network import Network as Network, solve_network as solve_network
+from .norm_bound import norm_bound as norm_bound
 from .problem import SingleIndex as SingleIndex
 from .sphere import sample_sphere as sample_sphere
 from .stability_matrix import stability as stability

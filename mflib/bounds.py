@@ -4,13 +4,17 @@ Gronwall's bound: the velocity of m neurons is a gradient, of which no derivativ
 μ, and the limit misses its equation by a sampling error √g'(1) ‖ū_t‖ at most.
 """
 
+from fractions import Fraction
+from math import ceil
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ._check import Values, check_times
+from ._check import Scalar, Values, check_times, require
+from .fluctuation import FluctuationLaw
 from .gap import check_coupling, function_gap, limit_speed, meridian, to_meridians
 from .hermite import differentiate, polynomial
 from .hessian import BLOCK
@@ -22,13 +26,11 @@ from .problem import SingleIndex
 class Bound(eqx.Module):
     r"""An upper bound of the gap (½-loss clock).
 
-    **Attributes:** `times` (T,); `rate` μ; `displacement` (T,), for
-    $(\frac1m Σ_i ‖Δ_i‖^2)^{1/2}$; `function` (T,), for $‖u_t‖$ (not squared). Infinite where they
-    exceed the largest number.
+    **Attributes:** `times` (T,); `displacement` (T,), for $(\frac1m Σ_i ‖Δ_i‖^2)^{1/2}$; `function`
+    (T,), for $‖u_t‖$ (not squared). Infinite where they exceed the largest number.
     """
 
     times: Float[Array, " T"]
-    rate: float
     displacement: Float[Array, " T"]
     function: Float[Array, " T"]
 
@@ -119,7 +121,7 @@ def gronwall_bound(
     ).states
     noise = _noises(field, times, latitudes)
     displacement = scaled * jnp.exp(rate * times)
-    return Bound(times, rate, displacement, noise + stretch * displacement)
+    return Bound(times, displacement, noise + stretch * displacement)
 
 
 @eqx.filter_jit
@@ -146,9 +148,25 @@ def _expected_bound(problem, path, times, rate) -> Bound:
     displacement = stretch * total * np.exp(rate * saved)
     function = noise[s.size :] + stretch * displacement
     dtype = times.dtype
-    return Bound(times, rate, jnp.asarray(displacement, dtype), jnp.asarray(function, dtype))
+    return Bound(times, jnp.asarray(displacement, dtype), jnp.asarray(function, dtype))
 
 
 @eqx.filter_jit
 def _moments_at(path: MomentPath, times: Float[Array, " T"]) -> Float[Array, "T k"]:
     return jax.vmap(path.moments)(times)
+
+
+def required_width(gap: Bound | FluctuationLaw, tolerance: Scalar) -> int:
+    r"""The smallest m with $\sup_t E‖u_t‖^2 ≤$ `tolerance`² according to `gap`, over its times (chapter 9).
+
+    `gap`: a bound or law for uniform starts, which says $m E‖u_t‖^2 ≤ C(t)$, or $= C(t)$ to leading
+    order; so m = ⌈sup C / tolerance²⌉, exact however large.
+
+    **Raises** `ValueError` unless `tolerance` > 0 and the bound is finite.
+    """
+    require(tolerance > 0, "tolerance", "a positive number", tolerance)
+    function = np.asarray(gap.function, float)
+    largest = Fraction(float(np.max(function))) if np.all(np.isfinite(function)) else None
+    require(largest is not None, "gap", "finite at all of its times", "infinity")
+    power = 2 if isinstance(gap, Bound) else 1
+    return max(1, ceil(largest**power / Fraction(float(tolerance)) ** 2))

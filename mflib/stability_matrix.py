@@ -105,13 +105,14 @@ def _follow(path: MomentPath, overlaps0, times, rtol):
     return jnp.sin(solved[0]), jnp.exp(solved[1])
 
 
-class _Backwards(eqx.Module):
+class Backwards(eqx.Module):
     """Latitudes at time `now` − s, and log J∥ of what follows, as functions of s."""
 
     path: MomentPath
     now: Float[Array, ""]
 
-    def __call__(self, s, state):
+    def __call__(self, s: Float[Array, ""], state):
+        """Minus the speed, and λ∥, of particles at (`latitudes`, ·) at time `now` − s."""
         speed, parallel = _Stretched(self.path)(self.now - s, state)
         return -speed, parallel
 
@@ -125,7 +126,7 @@ def trace_back(path: MomentPath, now: Float[Array, ""], rtol: float, points: int
     start = (latitudes, jnp.zeros_like(latitudes))
     if now > 0:
         solved = integrate(
-            _Backwards(path, now),
+            Backwards(path, now),
             start,
             now[None],
             rtol=rtol,
