@@ -18,7 +18,7 @@ BUILD = rm -rf _build/html _build/.doctrees _build/jupyter_execute && \
 	echo && echo "The book is in _build/html: open $(CURDIR)/_build/html/index.html"
 
 .DEFAULT_GOAL := help
-.PHONY: help book html run serve test lint format lock clean
+.PHONY: help book html run serve widths laws test lint format lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,12 @@ run: $(INSTALLED) ## Execute the chapters in place; outputs are stored in normal
 serve: html ## Build as html does, then serve the site on this machine
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
 
+widths: $(INSTALLED) ## Measure the gap at every width: days, so stop it when you like; it goes on from there
+	$(BIN)/python -m experiments.widths $(ARGS)
+
+laws: $(INSTALLED) ## Solve the 1/m law and its bounds in large dimensions (half an hour)
+	$(BIN)/python -m experiments.laws $(ARGS)
+
 test: $(INSTALLED) lint ## Run everything that the project checks
 	$(BIN)/python -m pytest --numprocesses $(WORKERS)
 
@@ -67,6 +73,7 @@ lock: ## Pin the dependencies of pyproject.toml anew (UPGRADE=--upgrade takes ne
 	_build/lock/bin/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
 		--no-header --no-annotate --extra book --extra test $(UPGRADE) pyproject.toml -o requirements.lock
 
-clean: ## Remove what was built (the environment stays: remove .venv by hand)
-	rm -rf _build book/ledger.md .pytest_cache .ruff_cache .hypothesis
-	find book mflib tests tools -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
+clean: ## Remove what was built (the environment and finished runs stay: remove .venv, _build/sweeps by hand)
+	mkdir -p _build && find _build -mindepth 1 -maxdepth 1 ! -name sweeps -exec rm -rf {} +
+	rm -rf book/ledger.md .pytest_cache .ruff_cache .hypothesis
+	find book experiments mflib tests tools -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf

@@ -140,20 +140,16 @@ def _expected_bound(problem, path, times, rate) -> Bound:
     nodes, weights = np.polynomial.legendre.leggauss(8)
     half = np.diff(edges)[:, None] / 2
     s = edges[:-1, None] + half * (nodes + 1)
-    moments = _moments_at(path, jnp.asarray(np.concatenate([s.ravel(), saved]), times.dtype))
+    moments = path.table(jnp.asarray(np.concatenate([s.ravel(), saved]), times.dtype))
     squared = kernel.sum() - np.asarray(moments, float) ** 2 @ np.asarray(path.repulsion, float)
     noise = np.sqrt(np.maximum(squared, 0.0))
     pieces = (noise[: s.size].reshape(s.shape) * np.exp(-rate * s) * half) @ weights
     total = np.concatenate([[0.0], np.cumsum(pieces)])[np.searchsorted(edges, saved)]
-    displacement = stretch * total * np.exp(rate * saved)
+    with np.errstate(over="ignore"):
+        displacement = stretch * total * np.exp(rate * saved)
     function = noise[s.size :] + stretch * displacement
     dtype = times.dtype
     return Bound(times, jnp.asarray(displacement, dtype), jnp.asarray(function, dtype))
-
-
-@eqx.filter_jit
-def _moments_at(path: MomentPath, times: Float[Array, " T"]) -> Float[Array, "T k"]:
-    return jax.vmap(path.moments)(times)
 
 
 def required_width(gap: Bound | FluctuationLaw, tolerance: Scalar) -> int:

@@ -63,26 +63,26 @@ def _tabulate(problem, path, times, points, progress) -> tuple[_Tables, float]:
     particles = positions(problem, path)
     kept = np.array(particles.degrees)
     own = np.sqrt(np.asarray(path.repulsion, float)[kept])
+    exact = np.asarray(path.table(jnp.asarray(grid, path.repulsion.dtype)))[:, kept]
     covariance, response, moves, means = [], [], {}, []
-    missed = 0.0
     for i, now in enumerate(tqdm(grid, disable=not progress, leave=False)):
         lags, at_grid, at_rule = lags_of(grid, i, rule)
         found = particles.histories(now, lags)
-        mean = np.asarray(found.now.value[0] @ found.law, float)
-        missed = max(missed, float(np.max(np.abs(mean / own - path.moments(now)[kept]))))
+        mean = np.asarray(found.now.value)[0] @ np.asarray(found.law)
         means.append(mean)
         row = np.zeros((found.counts.size, grid.size, kept.size, kept.size))
-        row[:, : i + 1] = np.swapaxes(found.covariance(), 0, 1)[:, at_grid]
+        row[:, : i + 1] = np.asarray(found.covariance())[at_grid].swapaxes(0, 1)
         # E φ_k0(θ_t) φ_j0(θ_s) − mean mean, the first without its value at the pole so far.
         row[0, : i + 1] += (own - mean)[:, None] * np.array(means)[:, None]
         covariance.append(row)
-        response.append(np.swapaxes(found.response(), 0, 1)[:, at_rule])
+        response.append(np.asarray(found.response())[at_rule].swapaxes(0, 1))
         if now in times:
             moves[now] = np.asarray(found.moves_between(jnp.asarray(at_rule)))
     lower = np.stack(covariance, axis=1)
     # Filled below the diagonal; C(s, t) = C(t, s)ᵀ.
     upper = np.triu(np.ones((grid.size, grid.size)), 1)[:, :, None, None]
     full = lower + upper * np.transpose(lower, (0, 2, 1, 4, 3))
+    missed = float(np.max(np.abs(np.array(means) / own - exact)))
     return _Tables(grid, rule, full, np.stack(response, axis=1), moves), missed
 
 
@@ -93,7 +93,7 @@ def _solve(tables: _Tables, times) -> list[np.ndarray]:
     weights = hats(tables.rule, grid)
     function, displacement = [], []
     for block, covariance in enumerate(tables.covariance):
-        volterra = np.einsum("irkj,irn->iknj", tables.response[block], weights)
+        volterra = np.einsum("irkj,irn->iknj", tables.response[block], weights, optimize=True)
         system = np.eye(n * k) + volterra.reshape(n * k, n * k)
         noise = np.swapaxes(covariance, 1, 2).reshape(n * k, n * k)
         solved = np.linalg.solve(system, np.linalg.solve(system, noise).T)
@@ -102,7 +102,7 @@ def _solve(tables: _Tables, times) -> list[np.ndarray]:
         column = []
         for now in times:
             row = weights[np.searchsorted(grid, now)]
-            past = np.einsum("rn,nkmj,sm->rksj", row, solved, row)
+            past = np.einsum("rn,nkmj,sm->rksj", row, solved, row, optimize=True)
             gram = tables.moves[now][block]
             column.append(np.sum(gram * past.reshape(gram.shape)))
         displacement.append(column)

@@ -105,7 +105,8 @@ def integrate(
             )
         )
     if is_traced(completed):
-        states = eqx.error_if(states, ~completed, "mflib: the time integration did not complete.")
+        message = "mflib: the time integration did not complete."
+        states = eqx.error_if(states, ~completed, message, on_error="raise")
     elif not completed:
         given = ", ".join(f"{name} = {value}" for name, value in context.items())
         raise SolverError(

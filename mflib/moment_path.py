@@ -9,6 +9,7 @@ They are smooth, and are interpolated by a quintic spline through an accurate so
 """
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -48,6 +49,11 @@ class MomentPath(eqx.Module):
         for order in range(1, 6):
             total = total * s + self.pieces[order, piece]
         return total
+
+    @eqx.filter_jit
+    def table(self, times: Float[Array, " T"]) -> Float[Array, "T k"]:
+        """p_k at several times."""
+        return jax.vmap(self.moments)(times)
 
     def potential(self, t: Float[Array, ""]) -> Float[Array, " k"]:
         """v_k(t) = τ_k − a_k p_k(t), the coefficients of V_t on the Legendre polynomials."""

@@ -53,11 +53,12 @@ def norm_bound(
         # The start, where the law is known, is one more lag.
         lags = np.append(now * rule.lags, now) if now > 0 else np.arange(rule.lags.size + 1.0)
         found = particles.histories(now, lags)
-        noise = np.einsum("lkn,n->l", np.asarray(found.now.value) ** 2, np.asarray(found.law))
-        noise[0] -= np.sum(np.asarray(found.now.value[0] @ found.law) ** 2)
+        value, law = np.asarray(found.now.value), np.asarray(found.law)
+        noise = np.einsum("lkn,n->l", value**2, law)
+        noise[0] -= np.sum((value[0] @ law) ** 2)
         noises.append(np.sqrt(np.maximum(noise, 0.0)))
-        kernels.append(np.linalg.norm(found.response()[:-1], ord=2, axis=(2, 3)).T)
-        moves.append(np.sqrt(np.linalg.eigvalsh(found.moves()[:-1])[..., -1]).T)
+        kernels.append(np.linalg.norm(np.asarray(found.response())[:-1], ord=2, axis=(2, 3)).T)
+        moves.append(np.sqrt(np.linalg.eigvalsh(np.asarray(found.moves())[:-1])[..., -1]).T)
     noise, kernel, move = (np.stack(rows, axis=1) for rows in (noises, kernels, moves))
     weights, still = hats(rule, grid), np.eye(grid.size)
     function, displacement = [], []

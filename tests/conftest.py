@@ -1,9 +1,20 @@
 """Settings every test runs under: float64, strict dtype promotion, reproducible random examples."""
 
 import os
+from pathlib import Path
 
-import hypothesis
-import jax
+# Half of the time of tests and chapters is compilation. What a worker has compiled it uses again, in tests
+# and in the chapters' kernels, which inherit these settings. Workers do not share: JAX's files appear
+# before they are complete. Equinox's own checks would be calls back to Python, which cannot be stored;
+# mflib does not rely on them (`mflib.integrate`).
+_worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+_compiled = Path(__file__).parents[1] / "_build" / "compiled" / _worker
+os.environ["EQX_ON_ERROR"] = "nan"
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_compiled)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+
+import hypothesis  # noqa: E402
+import jax  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")

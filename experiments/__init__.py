@@ -1,0 +1,1 @@
+"""Long runs that feed the book: what they find is collected in `book/data/`."""

@@ -1,0 +1,191 @@
+r"""Stored runs of chapter 9: the 1/m law and two bounds, for dimensions up to thousands.
+
+    python -m experiments.laws                    run what is missing, small d first (make laws)
+    python -m experiments.laws --collect          run nothing, merge what is finished for the book
+
+One run is one problem in one dimension, from the start until s = t/d^{(k−2)/2} is such that for d → ∞
+half of the particles are still at the equator: the loss is then a quarter of what it was (½-loss clock).
+The bounds take norms, and from there on also of what holds arrived particles at the pole: they then grow
+like e^{const·t}, and their last entries mean nothing.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float
+from scipy.integrate import cumulative_simpson
+
+from experiments.sweep import Sweep, rounded
+from mflib import (
+    Activation,
+    MomentPath,
+    SingleIndex,
+    fluctuation_law,
+    large_dimension_law,
+    moment_path,
+)
+from mflib.bounds import growth_rate
+from mflib.responses import positions
+from mflib.volterra import hats, lag_rule, time_grid
+
+ROOT = Path(__file__).parents[1]
+# Hermite coefficients of σ = φ, even ones of one size, so that they share compiled code; whether the
+# start is on the hemisphere w·w* > 0; and the last s.
+PROBLEMS = {
+    "h4": ([0, 0, 0, 0, 1, 0, 1e-200], False, 0.41),
+    "h4+h6": ([0, 0, 0, 0, 0.8, 0, 0.6], False, 0.64),
+    "h6": ([0, 0, 0, 0, 1e-200, 0, 1], False, 0.34),
+    "h3": ([0, 0, 0, 1], True, 0.65),
+}
+DIMS = {
+    "h4": (16, 32, 64, 128, 256, 1024, 4096, 16384),
+    "h4+h6": (16, 64, 256, 1024, 4096),
+    "h6": (16, 64, 256, 1024, 4096),
+    "h3": (16, 64, 256, 1024, 4096),
+}
+# Times s over the last one.
+GRID = np.linspace(0, 1, 13)
+TOLERANCE = 2e-3
+# Steps of the bounds' Volterra equations.
+POINTS = 64
+
+
+@dataclass(frozen=True)
+class Run:
+    """One problem in one dimension."""
+
+    problem: str
+    dim: int
+
+
+def compute(run: Run) -> dict[str, Any]:
+    """Curves on the grid: the 1/m laws, the Volterra bounds squared, log10 of Gronwall's bound squared."""
+    coefficients, hemisphere, last = PROBLEMS[run.problem]
+    problem = SingleIndex(run.dim, Activation(coefficients))
+    k = next(k for k, c in enumerate(coefficients) if c > 1e-100)
+    times = last * run.dim ** (k / 2 - 1) * GRID
+    path = moment_path(problem, float(times[-1]), hemisphere=hemisphere)
+    law = fluctuation_law(problem, times, path=path, tol=TOLERANCE)
+    by_norm, by_degree, moved = volterra_bounds(problem, path, times)
+    return {
+        "until": path.until,
+        "loss": _loss(problem, path, times),
+        "function": law.function,
+        "displacement": law.displacement,
+        "law_error": law.error,
+        "by_norm": by_norm,
+        "by_degree": by_degree,
+        "by_degree_displacement": moved,
+        "gronwall": log_gronwall(problem, path, times),
+    }
+
+
+def _loss(problem: SingleIndex, path: MomentPath, times: np.ndarray) -> Float[np.ndarray, " T"]:
+    moments = np.asarray(jax.vmap(path.moments)(times))
+    return 0.5 * (1 - moments) ** 2 @ np.asarray(path.repulsion) - 0.5 * float(path.repulsion[0])
+
+
+def volterra_bounds(
+    problem: SingleIndex, path: MomentPath, times: np.ndarray
+) -> list[Float[np.ndarray, " T"]]:
+    """Squares of the bound by norms, and by degrees (function, displacement): chapter 9."""
+    grid, rule = time_grid(times, POINTS), lag_rule()
+    particles = positions(problem, path)
+    noises, responses, moves = [], [], []
+    for now in grid:
+        lags = np.append(now * rule.lags, now) if now > 0 else np.arange(rule.lags.size + 1.0)
+        found = particles.histories(now, lags)
+        value, law = np.asarray(found.now.value), np.asarray(found.law)
+        noise = np.einsum("lkn,n->lk", value**2, law)
+        noise[0] -= (value[0] @ law) ** 2
+        noises.append(np.sqrt(np.maximum(noise, 0)))
+        responses.append(np.asarray(found.response())[:-1])
+        moves.append(np.sqrt(np.einsum("rlkk->rlk", np.asarray(found.moves())[:-1])))
+    weights, at = hats(rule, grid), np.searchsorted(grid, times)
+    totals = np.zeros((3, times.size))
+    for block in range(responses[0].shape[1]):
+        noise = np.stack([row[block] for row in noises])
+        response = np.stack([row[:, block] for row in responses])
+        move = np.stack([row[:, block] for row in moves])
+        norms = np.linalg.norm(response, ord=2, axis=(2, 3))
+        volterra = np.einsum("ir,irj->ij", norms, weights)
+        y = np.linalg.solve(np.eye(grid.size) - volterra, np.linalg.norm(noise, axis=1))
+        volterra = np.einsum("irkl,irj->ikjl", np.abs(response), weights)
+        system = np.eye(noise.size) - volterra.reshape(noise.size, noise.size)
+        z = np.linalg.solve(system, noise.ravel()).reshape(noise.shape)
+        moved = np.einsum("irk,irj,jk->i", move, weights, z, optimize=True)
+        totals += np.stack([y**2, np.sum(z**2, axis=1), moved**2])[:, at]
+    return list(totals)
+
+
+def log_gronwall(
+    problem: SingleIndex, path: MomentPath, times: np.ndarray
+) -> Float[np.ndarray, " T"]:
+    """log10 of the square of `gronwall_bound(problem, times).function`, which soon is infinite."""
+    rate, kernel = growth_rate(problem), np.asarray(problem.kernel_coefficients)
+    slope = np.arange(kernel.size) @ kernel
+    fine = times[-1] * np.linspace(0, 1, 20_001) ** 3
+    moments = np.asarray(jax.vmap(path.moments)(fine))
+    noise = np.sqrt(np.maximum(kernel.sum() - moments**2 @ np.asarray(path.repulsion), 0))
+    inner = cumulative_simpson(noise * np.exp(-rate * fine), x=fine, initial=0)
+    first, total = (np.interp(times, fine, row) for row in (noise, inner))
+    grown = np.log(np.maximum(slope * total, 1e-300)) + rate * times
+    return 2 * np.logaddexp(np.log(first), grown) / np.log(10)
+
+
+def summarise(runs: list[tuple[Run, dict[str, Any]]]) -> dict[str, Any]:
+    """All runs, to seven digits, and for each problem the limit d → ∞ where it is known."""
+    rows = [
+        {"problem": run.problem, "dim": run.dim}
+        | {name: rounded(value, 7) for name, value in result.items()}
+        for run, result in runs
+    ]
+    limits = []
+    for name in dict.fromkeys(run.problem for run, _ in runs):
+        coefficients, _, last = PROBLEMS[name]
+        limit = large_dimension_law(Activation(coefficients), last * GRID)
+        limits.append(
+            {"problem": name, "scaled_times": rounded(last * GRID, 10)}
+            | {
+                part: rounded(getattr(limit, part), 7)
+                for part in ("left", "function", "displacement")
+            }
+        )
+    return {"rows": rows, "limits": limits}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run or collect; the exit status is 0, or 1 if a run failed, or 130 after Ctrl-C."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.laws", description="The 1/m law in large dimensions."
+    )
+    add = parser.add_argument
+    add("--problems", nargs="+", choices=PROBLEMS, default=[*PROBLEMS], metavar="NAME")
+    add("--largest", type=int, default=16384, metavar="D", help="the largest dimension")
+    add("--collect", action="store_true", help="run nothing, merge what is finished")
+    add("--mix", action="store_true", help="collect runs of different versions into one file")
+    add("--folder", type=Path, default=ROOT / "_build" / "sweeps", help="where runs are kept")
+    add("--output", type=Path, default=ROOT / "book" / "data" / "laws.json")
+    args = parser.parse_args(arguments)
+    jax.config.update("jax_enable_x64", True)
+    runs = [Run(name, dim) for name in args.problems for dim in DIMS[name] if dim <= args.largest]
+    sweep = Sweep(
+        "laws", version="1", run=compute, cost=lambda run: run.dim**0.25, folder=args.folder
+    )
+    if args.collect:
+        command = f"python -m experiments.laws --collect --largest {args.largest}"
+        sweep.collect(runs, summarise, args.output, command=command, mix=args.mix)
+        return 0
+    outcome = sweep.start(runs, order=lambda run: run.dim)
+    print(f"{outcome.done} of {outcome.total} runs are finished; --collect merges them.")
+    return 130 if outcome.interrupted else int(outcome.failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,360 @@
+r"""The width study: how far m neurons are from infinite width, for many problems, dimensions and widths.
+
+    python -m experiments.widths                     run what is missing, cheapest first (make widths)
+    python -m experiments.widths --budget 1500       begin no new run after 1500 seconds
+    python -m experiments.widths --collect           run nothing, merge what is finished for the book
+
+One run is one start of m neurons in one dimension, followed beside its limit until time T, the first
+at which the limit's loss is a given fraction (`level`) of what it was (½-loss clock). Starts are nested:
+the m neurons of a seed are the first m rows of one stream, whatever m is, so that two widths of one
+seed are compared on common random numbers, and are *not* independent. Seeds are.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from scipy.interpolate import PchipInterpolator
+
+from experiments.sweep import Sweep, rounded
+from mflib import (
+    Activation,
+    MomentPath,
+    SingleIndex,
+    SolverError,
+    measure_gap,
+    moment_path,
+    sample_sphere,
+    solve_mean_field,
+)
+from mflib.drift import loss
+
+ROOT = Path(__file__).parents[1]
+# Hermite coefficients of σ = φ; whether the start is on the hemisphere w·w* > 0, without which half of
+# the particles of an odd problem never learn; and the lowest level asked for: for h_3, 12 to 18 % of
+# the particles are thrown back across the equator, and the loss stalls at 2 to 3.5 % of what it was.
+PROBLEMS = {
+    "h3": ([0, 0, 0, 1], True, 0.05),
+    "h4": ([0, 0, 0, 0, 1], False, 0),
+    "h6": ([0, 0, 0, 0, 0, 0, 1], False, 0),
+    "h4+h6": ([0, 0, 0, 0, 0.8, 0, 0.6], False, 0),
+}
+DIMS = (16, 32, 64, 128, 256)
+WIDTHS = (32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
+LEVELS = (0.25, 0.02)
+EPSILONS = (0.1, 0.05, 0.03)
+# t/T: cubic, since the limit escapes at T/3 for the level 0.25 but at T/100 for 0.02.
+GRID = np.linspace(0, 1, 24) ** 3
+# Rows of a stream. A constant, so that nested starts do not rest on how JAX fills an array.
+STREAM = 8192
+# Leaves an error of 5e-5 in m‖u‖² (h_4, h_6; d = 16, 64; m = 512), against about 1 for itself.
+RTOL = 1e-5
+
+
+@dataclass(frozen=True)
+class Run:
+    """One start of `width` neurons, followed until the limit's loss is `level` times what it was."""
+
+    problem: str
+    level: float
+    dim: int
+    width: int
+    seed: int
+
+
+@cache
+def limit(name: str, level: float, dim: int) -> tuple[SingleIndex, MomentPath]:
+    """The problem, and its limit up to the time T (`.until`) at which its loss is `level`·L(0)."""
+    coefficients, hemisphere, _ = PROBLEMS[name]
+    problem = SingleIndex(dim, Activation(coefficients))
+    return problem, moment_path(
+        problem, learning_time(problem, level, hemisphere), hemisphere=hemisphere
+    )
+
+
+def learning_time(problem: SingleIndex, level: float, hemisphere: bool) -> float:
+    """First time at which the limit's loss is `level` times what it was, to about a thousandth.
+
+    `mflib.time_to_loss` is more precise, but knows no hemisphere. **Raises** `SolverError` if the loss
+    stays above that level.
+    """
+    scale = problem.dim ** (0.5 * problem.information_exponent - 1)
+    # As many times and nodes as `moment_path` has, whose compiled solve is used again.
+    times = scale * np.concatenate([[0.0], np.geomspace(1e-2, 300, 256)])
+    nodes = 64 if problem.even else 1024
+    solved = solve_mean_field(problem, times, nodes=nodes, hemisphere=hemisphere)
+    part = np.asarray(solved.loss / solved.loss[0])
+    if part[-1] > level:
+        raise SolverError(f"the loss stays above {level:g} of its start (d = {problem.dim})")
+    return float(PchipInterpolator(-part, times)(-level))
+
+
+def limit_loss(problem: SingleIndex, path: MomentPath) -> Float[Array, " T"]:
+    """L(t) = ½ [‖f*‖² − 2 Σ τ_k p_k + Σ a_k p_k²] at the times of the grid."""
+    moments = jax.vmap(path.moments)(path.until * GRID)
+    power = problem.target_power
+    return 0.5 * (power - 2 * moments @ path.attraction + moments**2 @ path.repulsion)
+
+
+def nested_start(run: Run) -> Float[Array, "m d"]:
+    """The first m rows of the stream of (seed, d), the same for every width, problem and level."""
+    key = jax.random.fold_in(jax.random.key(run.seed), run.dim)
+    _, hemisphere, _ = PROBLEMS[run.problem]
+    return sample_sphere(key, STREAM, run.dim, hemisphere=hemisphere)[: run.width]
+
+
+def measure(run: Run) -> dict[str, Any]:
+    """Curves on the grid of t/T: the gap, and what the limit itself does."""
+    problem, path = limit(run.problem, run.level, run.dim)
+    gap = measure_gap(problem, nested_start(run), path.until * GRID, path=path, rtol=RTOL)
+    falling = limit_loss(problem, path)
+    return {
+        "until": path.until,
+        "limit_error": path.error,
+        "limit_loss": falling,
+        "gap": gap.function,
+        "loss": _losses(problem, gap.limit + gap.vectors) - falling,
+        "displacement": jnp.mean(gap.displacement**2, axis=1),
+        "farthest": jnp.max(gap.displacement, axis=1),
+    }
+
+
+@eqx.filter_jit
+def _losses(problem: SingleIndex, particles: Float[Array, "T m d"]) -> Float[Array, " T"]:
+    return jax.lax.map(partial(loss, problem, block=1024), particles)
+
+
+def cost(run: Run) -> float:
+    """Seconds on a core, to within a factor of three: steps of six velocities of 4m²d flops each."""
+    coefficients, _, _ = PROBLEMS[run.problem]
+    power = np.flatnonzero(coefficients)[0] / 2 - 1
+    until = 0.5 * run.dim**power * (0.25 / run.level) ** 1.3
+    steps = 40 + 2.5 * until  # explicit: late steps are bounded by stability
+    return 0.05 + 6 * steps * run.width**2 * (1e-9 + 9e-11 * run.dim)
+
+
+def fair(run: Run) -> float:
+    """Order of runs: the time its cell has taken when it is done, so that cells get equal times.
+
+    Cheap cells have all their seeds early, and an expensive one begins with four at once.
+    """
+    return cost(run) * max(run.seed + 1, 4)
+
+
+# What is collected
+
+
+def summarise(runs: list[tuple[Run, dict[str, Any]]]) -> dict[str, Any]:
+    """Cells (problem, level, d, m) with curves averaged over seeds, and the widths required."""
+    members: dict[tuple, list] = {}
+    for run, result in runs:
+        cell = (run.problem, run.level, run.dim, run.width)
+        members.setdefault(cell, []).append((run.seed, result))
+    cells = [_cell(*cell, *zip(*found, strict=True)) for cell, found in members.items()]
+    studies = list(dict.fromkeys(cell[:3] for cell in members))
+    required = [
+        {"problem": name, "level": level, "dim": dim, "epsilon": epsilon}
+        | required_width(
+            [c for c in cells if (c["problem"], c["level"], c["dim"]) == study], epsilon
+        )
+        for study in studies
+        for name, level, dim in [study]
+        for epsilon in EPSILONS
+    ]
+    return {"grid": rounded(GRID), "cells": cells, "required": required}
+
+
+def _cell(problem, level, dim, width, seeds, results) -> dict[str, Any]:
+    curves = {
+        name: np.array([result[name] for result in results])
+        for name in ("gap", "loss", "displacement", "farthest")
+    }
+    first = results[0]
+    several = len(seeds) > 1
+    return {
+        "problem": problem,
+        "level": level,
+        "dim": dim,
+        "width": width,
+        "seeds": list(seeds),
+        "until": rounded(first["until"]),
+        "limit_error": rounded(first["limit_error"], 2),
+        "limit_loss": rounded(first["limit_loss"]),
+        **{name: rounded(values.mean(0)) for name, values in curves.items()},
+        **{
+            f"{name}_bar": rounded(values.std(0, ddof=1) / np.sqrt(len(seeds)), 3)
+            for name, values in curves.items()
+            if several
+        },
+        "sup_gap": rounded(np.sqrt(curves["gap"].max(1))),
+        "sup_loss": rounded(np.abs(curves["loss"]).max(1)),
+        "sup_displacement": rounded(np.sqrt(curves["displacement"].max(1))),
+    }
+
+
+def required_width(
+    cells: Sequence[dict[str, Any]], epsilon: float, *, draws: int = 1000
+) -> dict[str, float | None]:
+    r"""Smallest m from which on $(E \sup_{t≤T} ‖u_t‖^2)^{1/2} ≤ ε$, of one problem, level and dimension.
+
+    The mean is over seeds, and its logarithm is interpolated linearly in log m. `width` is None where
+    that needs more neurons than were measured, and the smallest width measured where that is enough
+    already. `low` and `high` bound the middle 95 % of a bootstrap that draws seeds, each with all of
+    its widths, since those share their starts.
+    """
+    cells = sorted(cells, key=lambda cell: cell["width"])
+    widths = np.log([cell["width"] for cell in cells])
+    seeds = sorted({seed for cell in cells for seed in cell["seeds"]})
+    squares = np.full((len(cells), len(seeds)), np.nan)
+    for row, cell in zip(squares, cells, strict=True):
+        row[np.searchsorted(seeds, cell["seeds"])] = np.square(cell["sup_gap"])
+
+    def crossing(times_drawn: np.ndarray) -> float:
+        measured = ~np.isnan(squares)
+        count = measured @ times_drawn
+        known = count > 0  # a width of few seeds may miss them all
+        mean = np.where(measured, squares, 0) @ times_drawn
+        excess = 0.5 * np.log(mean[known] / count[known]) - np.log(epsilon)
+        above = np.flatnonzero(excess > 0)
+        if above.size == 0:
+            return np.exp(widths[known][0])
+        last = above[-1]
+        if last == excess.size - 1:
+            return np.inf
+        part = excess[last] / (excess[last] - excess[last + 1])
+        return np.exp(widths[known][last : last + 2] @ [1 - part, part])
+
+    rng = np.random.default_rng(0)
+    drawn = rng.multinomial(len(seeds), np.full(len(seeds), 1 / len(seeds)), draws)
+    low, high = np.quantile([*map(crossing, drawn)], [0.025, 0.975], method="nearest")
+    return {
+        name: rounded(value, 4) if np.isfinite(value) else None
+        for name, value in (
+            ("width", crossing(np.ones(len(seeds)))),
+            ("low", low),
+            ("high", high),
+        )
+    }
+
+
+# The command
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run or collect; the exit status is 0, or 1 if a run failed, or 130 after Ctrl-C."""
+    parser = _parser()
+    args = parser.parse_args(arguments)
+    jax.config.update("jax_enable_x64", True)
+    try:
+        device = jax.devices(args.device)[0]
+    except RuntimeError:
+        parser.error(
+            f"argument --device: JAX finds no {args.device} here; see README.md, or use cpu"
+        )
+
+    runs = selected(args)
+    sweep = Sweep("widths", version="1", run=measure, cost=cost, folder=args.folder)
+    if args.collect:
+        options = ("problems", "levels", "dims", "widths", "seeds", "longest")
+        chosen = [
+            f"--{name} {' '.join(map(str, np.ravel(getattr(args, name))))}" for name in options
+        ]
+        command = " ".join(["python -m experiments.widths --collect", *chosen])
+        try:
+            collected = sweep.collect(runs, summarise, args.output, command=command, mix=args.mix)
+        except ValueError as error:
+            parser.error(f"argument --collect: {error}")
+        print(table(collected))
+        return 0
+
+    try:
+        with jax.default_device(device):
+            outcome = sweep.start(runs, order=fair, budget=args.budget)
+    except RuntimeError as error:
+        parser.error(f"argument --folder: {error}")
+    print(f"{outcome.done} of {outcome.total} runs are finished", end="")
+    print(f", {outcome.failed} failed." if outcome.failed else ".")
+    if outcome.done < outcome.total:
+        print("The same command goes on from here.")
+    print("With --collect, what is finished is merged for the book.")
+    return 130 if outcome.interrupted else int(outcome.failed > 0)
+
+
+def selected(args: argparse.Namespace) -> list[Run]:
+    """The runs that the options ask for."""
+    everything = product(args.problems, args.levels, args.dims, args.widths, range(args.seeds))
+    runs = dict.fromkeys(Run(*configuration) for configuration in everything)
+    return [
+        run for run in runs if run.level >= PROBLEMS[run.problem][2] and cost(run) <= args.longest
+    ]
+
+
+def table(collected: dict[str, Any]) -> str:
+    """The widths required, as lines of text."""
+    lines = [f"{'problem':8} {'level':>5} {'d':>4} {'ε':>5}  width required (95 % of bootstraps)"]
+    for row in collected["required"]:
+        width, low, high = (
+            "more" if row[name] is None else f"{row[name]:.0f}" for name in ("width", "low", "high")
+        )
+        lines.append(
+            f"{row['problem']:8} {row['level']:5} {row['dim']:4} {row['epsilon']:5}  "
+            f"{width} ({low} to {high})"
+        )
+    return "\n".join(lines)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.widths", description="How many neurons are enough?"
+    )
+    add = parser.add_argument
+    add("--problems", nargs="+", choices=PROBLEMS, default=[*PROBLEMS], metavar="NAME")
+    add("--levels", nargs="+", type=_number(float, 0.001, 0.99), default=LEVELS, metavar="PART")
+    add("--dims", nargs="+", type=_number(int, 3), default=DIMS, metavar="D")
+    add("--widths", nargs="+", type=_number(int, 1, STREAM), default=WIDTHS, metavar="M")
+    add("--seeds", type=_number(int, 1), default=32, metavar="N", help="seeds 0 to N − 1")
+    add("--device", choices=("cpu", "gpu"), default="cpu")
+    add(
+        "--longest",
+        type=_number(float, 0),
+        default=600,
+        metavar="SECONDS",
+        help="leave out runs of which one is estimated to take longer on a core of a CPU",
+    )
+    add("--budget", type=_number(float, 0), default=np.inf, metavar="SECONDS")
+    add("--collect", action="store_true", help="run nothing, merge what is finished")
+    add("--mix", action="store_true", help="collect runs of different versions into one file")
+    add("--folder", type=Path, default=ROOT / "_build" / "sweeps", help="where runs are kept")
+    add("--output", type=Path, default=ROOT / "book" / "data" / "widths.json")
+    return parser
+
+
+def _number(kind: Callable, low: int | float, high: int | float = np.inf) -> Callable[[str], Any]:
+    """A type for argparse: a number from `low` to `high`."""
+
+    def parse(text: str) -> int | float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = np.nan
+        if not low <= value <= high:
+            name = "an integer" if kind is int else "a number"
+            bounds = f"from {low}" + (f" to {high}" if np.isfinite(high) else " up")
+            raise argparse.ArgumentTypeError(f"expected {name} {bounds}, got {text!r}")
+        return value
+
+    return parse
+
+
+if __name__ == "__main__":
+    sys.exit(main())
