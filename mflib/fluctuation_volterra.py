@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Float
 from tqdm import tqdm
 
+from .integrate import SolverError
 from .moment_path import MomentPath
 from .problem import SingleIndex
 from .responses import positions
@@ -68,6 +69,11 @@ def _tabulate(problem, path, times, points, progress) -> tuple[_Tables, float]:
     for i, now in enumerate(tqdm(grid, disable=not progress, leave=False)):
         lags, at_grid, at_rule = lags_of(grid, i, rule)
         found = particles.histories(now, lags)
+        if not particles.folded and found.law[0] > 1e-4:
+            raise SolverError(
+                f"particles gather at −w* (d = {float(path.dim):g}, t = {now:g}), which this method "
+                'does not follow: use method="particles".'
+            )
         mean = np.asarray(found.now.value)[0] @ np.asarray(found.law)
         means.append(mean)
         row = np.zeros((found.counts.size, grid.size, kept.size, kept.size))

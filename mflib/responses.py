@@ -16,12 +16,13 @@ from .blocks import Features, azimuthal_counts, features
 from .integrate import integrate
 from .moment_path import MomentPath
 from .problem import SingleIndex
-from .stability_matrix import Backwards
+from .stability_matrix import Backwards, follow
 
 # Positions x of the particles at time t: one panel from the equator to z = √d·α = e^{−5}, then panels of
-# width about 1. At x = 17 cos φ = 4e-8 still has eight digits; what has gone beyond came from the pole as
+# width about 1, as many for every d, so that a new d does not recompile. At x = 17 cos φ = 4e-8 still has eight digits; what has gone beyond came from the pole as
 # well, and is put there.
 _NEAREST, _POLE = -5.0, 17.0
+_PANELS = 28
 # Nodes a panel.
 _ORDER = 10
 
@@ -95,11 +96,14 @@ class Histories(eqx.Module):
 
 
 class Positions(eqx.Module):
-    """Where the particles of the limit may be at any time: `latitudes` (N,) and `measure`, dφ."""
+    """Where the particles of the limit may be at any time: `tangents` (N,), tan φ, and `spacings`.
+
+    From the image of the equator on, if they start on the hemisphere: some are thrown back across it.
+    """
 
     path: MomentPath
-    latitudes: Float[Array, " N"]
-    measure: Float[Array, " N"]
+    tangents: Float[Array, " N"]
+    spacings: Float[Array, " N"]
     degrees: tuple[int, ...] = eqx.field(static=True)
     folded: bool = eqx.field(static=True)
 
@@ -111,16 +115,30 @@ class Positions(eqx.Module):
 
         **Raises** `SolverError` like `mflib.integrate.integrate`.
         """
-        dtype = self.latitudes.dtype
+        dtype = self.tangents.dtype
+        tangents = self.tangents + self._lowest(now)
+        latitudes = jnp.arctan(tangents)
         solved = integrate(
             Backwards(self.path, jnp.asarray(now, dtype)),
-            (self.latitudes, jnp.zeros_like(self.latitudes)),
+            (latitudes, jnp.zeros_like(latitudes)),
             jnp.asarray(lags, dtype),
             rtol=1e-6,
             atol=1e-7 / float(np.sqrt(self.path.dim)),
             context={"m": "∞", "d": self.path.dim, "backwards from t": now},
         ).states
-        return _histories(self, *solved, jnp.asarray(np.searchsorted(lags, now)))
+        # dφ = cos²φ d(tan φ).
+        measure = self.spacings / (1 + tangents**2)
+        origin = jnp.asarray(np.searchsorted(lags, now))
+        return _histories(self, latitudes, measure, *solved, origin)
+
+    def _lowest(self, now: float) -> Float[Array, ""]:
+        """tan φ of the particle that started on the equator; 0 where that is no end of the law."""
+        still = jnp.zeros((), self.tangents.dtype)
+        if not self.path.hemisphere or now == 0:
+            return still
+        times = jnp.full(1, now, still.dtype)
+        alpha = follow(self.path, still[None], times, 1e-8)[0][0, 0]
+        return alpha / jnp.sqrt(1 - alpha**2)
 
 
 def positions(problem: SingleIndex, path: MomentPath) -> Positions:
@@ -128,27 +146,25 @@ def positions(problem: SingleIndex, path: MomentPath) -> Positions:
     folded = problem.even or path.hemisphere
     points, weights = np.polynomial.legendre.leggauss(_ORDER)
     first = _NEAREST - 0.5 * np.log(float(path.dim))
-    edges = np.linspace(first, _POLE, 1 + int(np.ceil(_POLE - first)))
+    edges = np.linspace(first, _POLE, 1 + _PANELS)
     half = np.diff(edges)[:, None] / 2
+    x = (edges[:-1, None] + half * (1 + points)).ravel()
     # The end itself, of weight zero, holds what has gone beyond.
-    x = np.append((edges[:-1, None] + half * (1 + points)).ravel(), _POLE)
-    linear = np.exp(first) * (1 + points) / 2
-    latitudes = np.concatenate([np.arctan(linear), np.arctan(np.exp(x))])
-    # dφ = cos²φ d(tan φ) = sin φ cos φ dx.
-    measure = np.append((half * weights).ravel(), 0.0) / (2 * np.cosh(x))
-    measure = np.concatenate([np.exp(first) / 2 * weights / (1 + linear**2), measure])
+    near = np.exp(first) / 2
+    tangents = np.concatenate([near * (1 + points), np.exp(x), [np.exp(_POLE)]])
+    spacings = np.concatenate([near * weights, (half * weights).ravel() * np.exp(x), [0.0]])
     if not folded:
-        latitudes = np.concatenate([-latitudes[::-1], latitudes])
-        measure = np.concatenate([measure[::-1], measure])
+        tangents = np.concatenate([-tangents[::-1], tangents])
+        spacings = np.concatenate([spacings[::-1], spacings])
     dtype = path.repulsion.dtype
     degrees = tuple(int(k) for k in np.flatnonzero(np.asarray(path.repulsion) > 0))
     return Positions(
-        path, jnp.asarray(latitudes, dtype), jnp.asarray(measure, dtype), degrees, folded
+        path, jnp.asarray(tangents, dtype), jnp.asarray(spacings, dtype), degrees, folded
     )
 
 
 @eqx.filter_jit
-def _histories(at: Positions, then, log_stretch, origin) -> Histories:
+def _histories(at: Positions, latitudes, measure, then, log_stretch, origin) -> Histories:
     path, kept = at.path, jnp.array(at.degrees)
 
     def only_present(latitudes) -> Features:
@@ -157,11 +173,11 @@ def _histories(at: Positions, then, log_stretch, origin) -> Histories:
 
     counts, eigenvalues = azimuthal_counts(path.repulsion.size - 1, path.dim)
     return Histories(
-        now=only_present(at.latitudes),
+        now=only_present(latitudes),
         then=jax.lax.map(only_present, then),
         parallel=jnp.exp(log_stretch),
-        perpendicular=jnp.cos(at.latitudes) / jnp.cos(then),
-        law=_law(path.dim, at.folded, at.measure, then[origin], log_stretch[origin]),
+        perpendicular=jnp.cos(latitudes) / jnp.cos(then),
+        law=_law(path.dim, at.folded, measure, then[origin], log_stretch[origin]),
         counts=counts,
         eigenvalues=eigenvalues,
     )

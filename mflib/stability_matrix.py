@@ -67,7 +67,7 @@ def stability(mean_field: MeanField, overlaps0: Values | None = None) -> Stabili
             tol=mean_field.rtol / 0.03,
             hemisphere=mean_field.hemisphere,
         )
-        overlaps, parallel = _follow(path, start, mean_field.times, 1e-8)
+        overlaps, parallel = follow(path, start, mean_field.times, 1e-8)
         rows = [trace_back(path, t, 1e-6) for t in mean_field.times]
         froms, nows, stretch = (jnp.stack(column) for column in zip(*rows, strict=True))
     best = jnp.argmax(stretch, axis=1)[:, None]
@@ -92,7 +92,10 @@ class _Stretched(eqx.Module):
         return jnp.cos(latitudes) * slope, parallel
 
 
-def _follow(path: MomentPath, overlaps0, times, rtol):
+def follow(
+    path: MomentPath, overlaps0: Float[Array, " N"], times: Float[Array, " T"], rtol: float
+) -> tuple[Float[Array, "T N"], Float[Array, "T N"]]:
+    """Overlaps and J∥ at `times` of particles that start at `overlaps0`, forward in time."""
     start = (jnp.arcsin(overlaps0), jnp.zeros_like(overlaps0))
     solved = integrate(
         _Stretched(path),

@@ -60,6 +60,15 @@ def test_bounds_are_above_the_measured_gap(estimates):
     assert np.all(np.abs(mean - np.array([law.function, law.displacement])) < 3.5 * bar + 1e-9)
 
 
+def test_bound_by_degrees_is_between_law_and_gronwall(estimates):
+    problem, path, law, _, gronwall = estimates
+    found = norm_bound(problem, TIMES, by="degree", path=path)
+    for name in ("function", "displacement"):
+        exact, middle, crude = (np.asarray(getattr(x, name)) for x in (law, found, gronwall))
+        assert np.all(middle >= np.sqrt(np.maximum(exact, 0)) - 1e-4)
+        assert np.all(middle <= crude + 1e-4)
+
+
 def test_norm_bound_converges(estimates):
     problem, path, _, norm, _ = estimates
     fine = norm_bound(problem, TIMES, path=path, points=128)
@@ -130,6 +139,7 @@ def test_bad_input_is_named():
     problem = SingleIndex(8, H4)
     for call, name in (
         (lambda: norm_bound(problem, [1.0], points=1), "points"),
+        (lambda: norm_bound(problem, [1.0], by="entry"), "by"),
         (lambda: required_width(norm_bound(problem, [0.1], points=2), 0.0), "tolerance"),
         (lambda: required_width(gronwall_bound(problem, [500.0]), 0.1), "gap"),
         (lambda: large_dimension_law(Activation([0.0, 0.0, 1.0]), [0.1]), "activation"),

@@ -178,7 +178,7 @@ def test_stability_solves_its_ode_and_both_implementations_agree():
     start = jnp.asarray([0.0, 0.02, 0.1, 0.2, 0.3, 0.45])
     found = stability(limit, start)
     path = moment_path(H4, 5.0, tol=1e-7)
-    overlaps, parallel = mflib.stability_matrix._follow(path, start, jnp.asarray(times), 1e-9)
+    overlaps, parallel = mflib.stability_matrix.follow(path, start, jnp.asarray(times), 1e-9)
     np.testing.assert_allclose(found.overlaps, overlaps, atol=1e-6)
     # Positions within e^{-9} of the pole are continued, not resolved: see `Stability`.
     np.testing.assert_allclose(found.parallel, parallel, rtol=1e-4, atol=1e-3)
