@@ -1,5 +1,6 @@
 """Settings every test runs under: float64, strict dtype promotion, reproducible random examples."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -23,3 +24,7 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 hypothesis.settings.register_profile("default", deadline=None, max_examples=25, derandomize=True)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=300)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+# What JAX keeps for compiled functions is millions of objects, none of them garbage: looking through them
+# again and again would take a good part of a long session.
+gc.set_threshold(50_000, 20, 1000)
