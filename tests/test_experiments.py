@@ -15,7 +15,8 @@ import pytest
 
 from experiments import widths
 from experiments.sweep import Sweep, rounded
-from experiments.widths import Run, measure, nested_start, required_width
+from experiments.width_table import measured_width
+from experiments.widths import Run, measure, nested_start
 from mflib import Activation, SingleIndex
 
 ROOT = Path(__file__).parents[1]
@@ -229,7 +230,7 @@ def test_width_study_from_the_command_line(tmp_path, capsys):
         np.testing.assert_allclose(ours, np.atleast_1d(stored[name])[: ours.size], rtol=1e-4)
 
 
-def test_required_width():
+def test_measured_width():
     """Exact for a power law, and honest about what was not measured."""
     cells = [
         {"width": m, "seeds": [0, 1, 2], "sup_gap": [scale / np.sqrt(m) for scale in (1, 2, 3)]}
@@ -237,11 +238,11 @@ def test_required_width():
     ]
     mean = np.sqrt(14 / 3)  # of 1, 2, 3
     cells.append({"width": 256, "seeds": [0, 2], "sup_gap": [mean / 16, mean / 16]})
-    found = required_width(cells, 0.1)
+    found = measured_width(cells, 0.1)
     np.testing.assert_allclose(found["width"], (mean / 0.1) ** 2, rtol=1e-3)
     assert found["low"] <= found["width"] <= found["high"]
-    assert required_width(cells, 10.0) == {"width": 32, "low": 32, "high": 32}
-    assert required_width(cells, 1e-3) == {"width": None, "low": None, "high": None}
+    assert measured_width(cells, 10.0) == {"width": 32, "low": 32, "high": 32}
+    assert measured_width(cells, 1e-3) == {"width": None, "low": None, "high": None}
 
 
 @pytest.mark.parametrize(
