@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 from scipy.integrate import cumulative_simpson
@@ -79,7 +80,6 @@ def compute(run: Run) -> dict[str, Any]:
     by_norm, by_degree = (bound(problem, bounded, path, by) for by in ("norm", "degree"))
     return {
         "until": path.until,
-        "loss": _loss(problem, path, times),
         "function": law.function,
         "displacement": law.displacement,
         "law_error": law.error,
@@ -103,11 +103,6 @@ def bound(problem: SingleIndex, times: np.ndarray, path: MomentPath, by: str) ->
     return fine if np.all(np.abs(fine - coarse) < 0.1 * fine) else times[:0]
 
 
-def _loss(problem: SingleIndex, path: MomentPath, times: np.ndarray) -> Float[np.ndarray, " T"]:
-    moments = np.asarray(jax.vmap(path.moments)(times))
-    return 0.5 * (1 - moments) ** 2 @ np.asarray(path.repulsion) - 0.5 * float(path.repulsion[0])
-
-
 def log_gronwall(
     problem: SingleIndex, path: MomentPath, times: np.ndarray
 ) -> Float[np.ndarray, " T"]:
@@ -115,7 +110,7 @@ def log_gronwall(
     rate, kernel = growth_rate(problem), np.asarray(problem.kernel_coefficients)
     slope = np.arange(kernel.size) @ kernel
     fine = times[-1] * np.linspace(0, 1, 20_001) ** 3
-    moments = np.asarray(jax.vmap(path.moments)(fine))
+    moments = np.asarray(path.table(jnp.asarray(fine)))
     noise = np.sqrt(np.maximum(kernel.sum() - moments**2 @ np.asarray(path.repulsion), 0))
     inner = cumulative_simpson(noise * np.exp(-rate * fine), x=fine, initial=0)
     first, total = (np.interp(times, fine, row) for row in (noise, inner))
@@ -160,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     jax.config.update("jax_enable_x64", True)
     runs = [Run(name, dim) for name in args.problems for dim in DIMS[name] if dim <= args.largest]
     sweep = Sweep(
-        "laws", version="2", run=compute, cost=lambda run: run.dim**0.25, folder=args.folder
+        "laws", version="3", run=compute, cost=lambda run: run.dim**0.25, folder=args.folder
     )
     if args.collect:
         command = f"python -m experiments.laws --collect --largest {args.largest}"

@@ -101,7 +101,7 @@ def learning_time(problem: SingleIndex, level: float, hemisphere: bool) -> float
 
 def limit_loss(problem: SingleIndex, path: MomentPath) -> Float[Array, " T"]:
     """L(t) = ½ [‖f*‖² − 2 Σ τ_k p_k + Σ a_k p_k²] at the times of the grid."""
-    moments = jax.vmap(path.moments)(path.until * GRID)
+    moments = path.table(path.until * GRID)
     power = problem.target_power
     return 0.5 * (power - 2 * moments @ path.attraction + moments**2 @ path.repulsion)
 
