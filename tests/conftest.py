@@ -28,3 +28,17 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default")
 # What JAX keeps for compiled functions is millions of objects, none of them garbage: looking through them
 # again and again would take a good part of a long session.
 gc.set_threshold(50_000, 20, 1000)
+
+# With two workers the wall time is that of the one that ends last: the long files first, then the
+# chapters (about half a minute each), then what is short. pyproject.toml keeps xdist from another order.
+_LONG = ("test_mean_field.py", "test_fluctuation.py", "test_linear.py", "test_hessian.py")
+
+
+def pytest_collection_modifyitems(items):
+    """Sort the files; the order within a file stays."""
+
+    def place(item):
+        name = item.path.name
+        return _LONG.index(name) if name in _LONG else 98 + (item.path.suffix != ".ipynb")
+
+    items.sort(key=place)
