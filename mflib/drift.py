@@ -2,6 +2,8 @@ r"""The velocity of m neurons: the hot loop (chapter 1).
 
     ν_i = P_{w_i} [ F'(w_i·w*) w* − (1/m) Σ_j g'(w_i·w_j) w_j ] = −m P_{w_i} ∇_{w_i} L_m
 
+and Σ_n a_n F'(w_i·v_n) v_n in place of F'(w_i·w*) w* where the target has several directions.
+
 Two forms of the same sum: dense (an m×m buffer, the reference) and row-blocked (blocks of rows, never
 more than `block`×m numbers at once).
 """
@@ -13,7 +15,7 @@ from jaxtyping import Array, Float
 
 from ._check import Values, require
 from .hermite import differentiate, polynomial
-from .problem import SingleIndex, check_particles
+from .problem import Problem, check_particles
 from .sphere import tangent
 
 # Above this width the dense form's m×m buffer (128 MB in float64 at 4096) costs more than it saves.
@@ -22,7 +24,7 @@ _BLOCK = 1024
 
 
 def velocity(
-    problem: SingleIndex, particles: Values, *, block: int | None = None
+    problem: Problem, particles: Values, *, block: int | None = None
 ) -> Float[Array, "m d"]:
     r"""Mean-field velocity of every particle, ½-loss clock: rows $ν_i$, each tangent at $w_i$.
 
@@ -43,7 +45,7 @@ def _velocity(problem, particles, block):
 
 
 def drift(
-    problem: SingleIndex, particles: Float[Array, "m d"], block: int | None = None
+    problem: Problem, particles: Float[Array, "m d"], block: int | None = None
 ) -> Float[Array, "m d"]:
     """`velocity` without its checks, for use inside a compiled solve."""
     m = particles.shape[0]
@@ -55,9 +57,8 @@ def drift(
 
     if block is None:
         block = m if m <= _DENSE_UP_TO else _BLOCK
-    pull = problem.target_kernel(particles[:, 0], derivative=1).astype(particles.dtype)
     total = -by_rows(interaction, particles, block)
-    return tangent(particles, total.at[:, 0].add(pull))
+    return tangent(particles, total.at[:, : problem.r].add(problem.inner_pull(particles)))
 
 
 def by_rows(fn, rows: Float[Array, "m d"], block: int) -> Float[Array, "m ..."]:
@@ -72,9 +73,9 @@ def by_rows(fn, rows: Float[Array, "m d"], block: int) -> Float[Array, "m ..."]:
 
 
 def loss(
-    problem: SingleIndex, particles: Float[Array, "m d"], block: int | None = None
+    problem: Problem, particles: Float[Array, "m d"], block: int | None = None
 ) -> Float[Array, ""]:
-    r"""Population loss $L_m = ½[‖f^*‖^2 − \frac2m Σ_i F(w_i·w^*) + \frac1{m^2} Σ_{ij} g(w_i·w_j)]$."""
+    r"""Population loss $L_m = ½[‖f^*‖^2 − \frac2m Σ_i E f^* σ(w_i·x) + \frac1{m^2} Σ_{ij} g(w_i·w_j)]$."""
     m = particles.shape[0]
     kernel = problem.kernel_coefficients.astype(particles.dtype)
 
@@ -85,5 +86,5 @@ def loss(
     if block is None:
         block = m if m <= _DENSE_UP_TO else _BLOCK
     own = jnp.mean(by_rows(row_sums, particles, block))
-    pull = jnp.mean(problem.target_kernel(particles[:, 0]))
-    return 0.5 * (problem.target_power - 2 * pull + own)
+    pull = jnp.mean(problem.potential(particles))
+    return 0.5 * (problem.target_power.astype(particles.dtype) - 2 * pull + own)

@@ -14,13 +14,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ._check import Values, check_times, check_tolerance, require
+from .disk_path import DiskPath, disk_limit_path
 from .drift import by_rows
 from .hermite import polynomial
 from .hessian import BLOCK
 from .integrate import integrate
 from .moment_path import MomentPath, limit_path
 from .network import Flow
-from .problem import SingleIndex, check_particles
+from .problem import MultiIndex, Problem, SingleIndex, check_particles
 from .sphere import legendre, legendre_derivative, normalise
 
 
@@ -32,8 +33,11 @@ class Gap(eqx.Module):
     - `times` (T,); `function` (T,), $‖u_t‖^2 = ‖f_{m,t} − f_t‖^2$.
     - `vectors` (T, m, d): $Δ_i$. `displacement` (T, m): $‖Δ_i‖$.
     - `limit` (T, m, d): $ξ_t(w_i)$, the infinite-width trajectories.
-    - `speed` (T, m): their speed towards w*, $\dot φ_i = \cos φ_i\,V_t'(\sin φ_i)$.
-    - `error`: estimated error of the limit behind (`MomentPath.error`).
+    - `speed` (T, m): their speed towards w*, $\dot φ_i = \cos φ_i\,V_t'(\sin φ_i)$; or |ν_i|, if the
+      target has several directions.
+    - `error`: estimated error of the limit behind (`MomentPath.error`, `DiskPath.error`).
+    - `heading` (T, m, d): unit vectors ν_i/|ν_i| along their motion, if the target has several
+      directions; else None, and the motion is along meridians.
     """
 
     times: Float[Array, " T"]
@@ -42,6 +46,7 @@ class Gap(eqx.Module):
     limit: Float[Array, "T m d"]
     speed: Float[Array, "T m"]
     error: Float[Array, ""]
+    heading: Float[Array, "T m d"] | None = None
 
     @property
     def displacement(self) -> Float[Array, "T m"]:
@@ -50,7 +55,9 @@ class Gap(eqx.Module):
 
     @property
     def parallel(self) -> Float[Array, "T m"]:
-        """Component of Δ_i along the meridian, towards w*."""
+        """Component of Δ_i along the meridian, towards w*; along `heading`, if there is one."""
+        if self.heading is not None:
+            return jnp.sum(self.vectors * self.heading, axis=-1)
         # Azimuths never change: the first is the one farthest from rounding at a pole.
         _, azimuths = to_meridians(self.limit[0])
         cosine = jnp.linalg.norm(self.limit[..., 1:], axis=-1)
@@ -75,14 +82,46 @@ def meridian(
 
 
 class _Coupled(eqx.Module):
-    """(free vectors of the network, latitudes of the limit)."""
+    """(free vectors of the network, what moves of the particles of the limit)."""
 
     flow: Flow
-    path: MomentPath
+    limit: "_Meridians | DiskPath"
 
     def __call__(self, t, state):
-        w, latitudes = state
-        return self.flow(t, w), limit_speed(self.path, t, latitudes)
+        w, moving = state
+        return self.flow(t, w), self.limit.rate(t, moving)
+
+
+class _Meridians(eqx.Module):
+    """The limit of a single-index problem beside particles: `DiskPath` is that of a `MultiIndex`."""
+
+    path: MomentPath
+
+    def split(self, particles):
+        """(what moves, what does not): latitudes and azimuths."""
+        return to_meridians(particles)
+
+    def rate(self, t, latitudes):
+        """How fast the former moves."""
+        return limit_speed(self.path, t, latitudes)
+
+    def place(self, latitudes, azimuths):
+        """Particles (T, m, d) from both."""
+        return meridian(latitudes, azimuths)
+
+    def motion(self, times, latitudes, azimuths):
+        """(`Gap.speed`, `Gap.heading`)."""
+        return limit_speeds(self.path, times, latitudes), None
+
+    def against(self, t, particles):
+        """(E f_m f_t, E f_t²)."""
+        limit = self.path.repulsion * self.path.moments(t)
+        harmonics = legendre(particles[:, 0], limit.size - 1, self.path.dim)
+        return jnp.mean(limit @ harmonics), limit @ self.path.moments(t)
+
+
+def _beside(path: MomentPath | DiskPath) -> _Meridians | DiskPath:
+    return path if isinstance(path, DiskPath) else _Meridians(path)
 
 
 def limit_speed(
@@ -95,11 +134,11 @@ def limit_speed(
 
 
 def measure_gap(
-    problem: SingleIndex,
+    problem: SingleIndex | MultiIndex,
     particles: Values,
     times: Values,
     *,
-    path: MomentPath | None = None,
+    path: MomentPath | DiskPath | None = None,
     rtol: float = 1e-7,
     block: int = BLOCK,
     max_steps: int = 100_000,
@@ -111,20 +150,23 @@ def measure_gap(
 
     - `particles` (m, d), unit vectors; the limit starts from the uniform law, of which they should be
       a sample. `times` (T,), strictly increasing, ≥ 0 (½-loss clock).
-    - `path`: the limit, from `mflib.moment_path.moment_path`, to be shared between runs; `None`:
-      solved here.
+    - `path`: the limit, from `mflib.moment_path.moment_path` (`mflib.disk_path.disk_path` if r = 2), to
+      be shared between runs; `None`: solved here.
     - `rtol`: relative local error of both sides (absolute: times 1/√d). `block`: rows of an m×m
       product formed at once.
 
     **Raises** `ValueError` for bad arguments (a `path` that is too short or of another dimension or
     degree included) and `SolverError` if a solve does not complete.
     """
+    if isinstance(problem, MultiIndex) and problem.r == 1:
+        problem = problem.single_index()
     particles, times, path = check_coupling(problem, particles, times, path, rtol, block)
     m, d = particles.shape
-    latitudes, azimuths = to_meridians(particles)
-    network, latitudes = integrate(
-        _Coupled(Flow(problem, block), path),
-        (particles, latitudes),
+    limit = _beside(path)
+    moving, still = limit.split(particles)
+    network, moving = integrate(
+        _Coupled(Flow(problem, block), limit),
+        (particles, moving),
         times,
         rtol=rtol,
         atol=rtol / np.sqrt(d),
@@ -132,14 +174,16 @@ def measure_gap(
         max_steps=max_steps,
         progress=progress,
     ).states
-    network, limit = normalise(network), meridian(latitudes, azimuths)
+    network, places = normalise(network), limit.place(moving, still)
+    speed, heading = limit.motion(times, moving, still)
     return Gap(
         times=times,
         function=_function_gaps(problem, path, times, network, block),
-        vectors=network - limit,
-        limit=limit,
-        speed=limit_speeds(path, times, latitudes),
+        vectors=network - places,
+        limit=places,
+        speed=speed,
         error=path.error,
+        heading=heading,
     )
 
 
@@ -149,7 +193,10 @@ def check_coupling(problem, particles, times, path, rtol, block):
     times = check_times(times).astype(particles.dtype)
     check_tolerance(rtol, "rtol", 10 * float(np.finfo(particles.dtype).eps), particles.dtype)
     require(isinstance(block, int) and block >= 1, "block", "an integer ≥ 1", block)
-    return particles, times, limit_path(problem, times, path)
+    several = isinstance(problem, MultiIndex)
+    kind, solve = (DiskPath, disk_limit_path) if several else (MomentPath, limit_path)
+    require(path is None or isinstance(path, kind), "path", kind.__name__, type(path).__name__)
+    return particles, times, solve(problem, times, path)
 
 
 def to_meridians(
@@ -171,8 +218,8 @@ def limit_speeds(path: MomentPath, times, latitudes: Float[Array, "T m"]) -> Flo
 
 
 def function_gap(
-    problem: SingleIndex,
-    path: MomentPath,
+    problem: Problem,
+    path: MomentPath | DiskPath,
     t: Float[Array, ""],
     particles: Float[Array, "m d"],
     block: int,
@@ -184,10 +231,9 @@ def function_gap(
         overlaps = jnp.matmul(rows, particles.T, precision="highest")
         return jnp.mean(polynomial(kernel, overlaps), axis=1)
 
-    limit = path.repulsion * path.moments(t)
-    harmonics = legendre(particles[:, 0], limit.size - 1, path.dim)
     own = jnp.mean(by_rows(row_means, particles, block))
-    return own - 2 * jnp.mean(limit @ harmonics) + limit @ path.moments(t)
+    cross, power = _beside(path).against(t, particles)
+    return own - 2 * cross + power
 
 
 @eqx.filter_jit

@@ -19,11 +19,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ._check import Values, check_times, check_tolerance, is_traced, require
+from .disk import DiskMeanField, solve_disk
 from .eulerian import solve_labels
 from .integrate import SolverError
 from .labels import Labels
 from .lagrangian import law_moments, solve_nodes, staircase
-from .problem import SingleIndex
+from .problem import MultiIndex, SingleIndex
 from .sphere import overlap_quadrature
 
 # Label map: (nodes per panel, local error of a label). Measured for k* = 2, 4, 6, 8 and d = 16 … 1024,
@@ -101,7 +102,7 @@ _MAX_STEPS = 1_000_000
 
 
 def solve_mean_field(
-    problem: SingleIndex,
+    problem: SingleIndex | MultiIndex,
     times: Values,
     *,
     nodes: Any = None,
@@ -109,13 +110,15 @@ def solve_mean_field(
     hemisphere: bool = False,
     max_steps: int = _MAX_STEPS,
     progress: bool = False,
-) -> MeanField:
+) -> MeanField | DiskMeanField:
     r"""Solve the infinite-width limit from the uniform law at time 0, at `times` (½-loss clock).
 
     **Arguments**
 
     - `problem`: a `SingleIndex`; its `dim` may be traced if `nodes` is given, so that the solve can be
-      mapped over d with `jax.vmap`. A new d never recompiles.
+      mapped over d with `jax.vmap`. A new d never recompiles. Or a `MultiIndex`: solved on the disk
+      (`mflib.disk.solve_disk`, which says what `nodes` and `tol` are there) if r = 2, and as the
+      single-index problem that it is if r = 1.
     - `times`: (T,) strictly increasing, ≥ 0.
     - `nodes`: N, the size of the quadrature `.weights`, `.overlaps`; a multiple of 16, ≥ 32. `None`:
       doubled until the errors below meet `tol` (or the largest size is reached: then read `.error`).
@@ -129,6 +132,12 @@ def solve_mean_field(
     **Raises** `ValueError` for bad arguments (times, nodes, tol below what the dtype can give) and
     `SolverError` if a solve does not complete.
     """
+    if isinstance(problem, MultiIndex):
+        if problem.r > 1:
+            require(not hemisphere, "hemisphere", "False for several directions", hemisphere)
+            options = {"max_steps": max_steps, "progress": progress}
+            return solve_disk(problem, times, nodes=nodes, tol=tol, **options)
+        problem = problem.single_index()
     times = check_times(times)
     # 1e3 spacings: 1e-4 in float32, where labels of size 10 leave a step no more than that.
     check_tolerance(tol, "tol", max(1e3 * float(np.finfo(times.dtype).eps), 1e-11), times.dtype)

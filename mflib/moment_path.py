@@ -13,11 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from scipy.interpolate import PPoly, make_interp_spline
 
 from ._check import Scalar, require
 from .mean_field import solve_mean_field
 from .problem import SingleIndex
+from .spline import Spline
 
 # One count for every solve, so that each degree K compiles once.
 _KNOTS = 257
@@ -35,20 +35,13 @@ class MomentPath(eqx.Module):
     repulsion: Float[Array, " k"]
     dim: Float[Array, ""]
     until: Float[Array, ""]
-    knots: Float[Array, " n"]
-    pieces: Float[Array, "6 p k"]
+    spline: Spline
     error: Float[Array, ""]
     hemisphere: bool = eqx.field(static=True, default=False)
 
     def moments(self, t: Float[Array, ""]) -> Float[Array, " k"]:
         """p_k(t); constant beyond both ends."""
-        t = jnp.clip(t, 0, self.until)
-        piece = jnp.clip(jnp.searchsorted(self.knots, t) - 1, 0, self.pieces.shape[1] - 1)
-        s = t - self.knots[piece]
-        total = self.pieces[0, piece]
-        for order in range(1, 6):
-            total = total * s + self.pieces[order, piece]
-        return total
+        return self.spline(t)
 
     @eqx.filter_jit
     def table(self, times: Float[Array, " T"]) -> Float[Array, "T k"]:
@@ -75,25 +68,16 @@ def moment_path(
     knots = float(until) * np.linspace(0, 1, _KNOTS) ** 2
     nodes = 64 if problem.even else None
     solved = solve_mean_field(problem, knots, nodes=nodes, tol=tol, hemisphere=hemisphere)
+    spline = Spline(knots, solved.moments)
     dtype = solved.moments.dtype
-    values = np.asarray(solved.moments, float)
-    spline = make_interp_spline(knots, values, k=5)
-    coarse = make_interp_spline(knots[::2], values[::2], k=5)
-    # Twice the knots divide the error by 2^6; 2^4 leaves room for what is not yet asymptotic.
-    missed = np.abs(coarse(knots[1::2]) - values[1::2]).max() / 2**4
-    # Expanded one column at a time: scipy converts scalar splines only.
-    columns = [PPoly.from_spline((spline.t, column, 5)) for column in spline.c.T]
-    inner = slice(5, -5)  # a spline of degree 5 repeats its end knots five times
     repulsion, attraction = problem.harmonics()
     return MomentPath(
         attraction=attraction.astype(dtype),
         repulsion=repulsion.astype(dtype),
         dim=jnp.asarray(problem.dim, dtype),
         until=jnp.asarray(until, dtype),
-        knots=jnp.asarray(columns[0].x[inner], dtype),
-        pieces=jnp.asarray(np.stack([c.c[:, inner] for c in columns], axis=-1), dtype),
-        # An array: a Python number would be part of the type, and a new one would recompile.
-        error=jnp.asarray(max(float(solved.error), float(missed)), dtype),
+        spline=spline,
+        error=jnp.maximum(spline.error, jnp.asarray(solved.error, dtype)),
         hemisphere=hemisphere,
     )
 

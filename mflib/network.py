@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int
 from ._check import Values, check_times, check_tolerance
 from .drift import drift, loss
 from .integrate import integrate
-from .problem import SingleIndex, check_particles
+from .problem import Problem, check_particles
 from .sphere import normalise
 
 
@@ -29,7 +29,7 @@ class Network(eqx.Module):
 class Flow(eqx.Module):
     """ẇ = |w| ν(w/|w|): the direction of w follows the flow on the sphere whatever its length."""
 
-    problem: SingleIndex
+    problem: Problem
     block: int | None = eqx.field(static=True)
 
     def __call__(self, t: Float[Array, ""], w: Float[Array, "m d"]) -> Float[Array, "m d"]:
@@ -39,7 +39,7 @@ class Flow(eqx.Module):
 
 
 def solve_network(
-    problem: SingleIndex,
+    problem: Problem,
     particles: Values,
     times: Values,
     *,
@@ -86,6 +86,6 @@ def _losses(problem, states, block):
     return jax.lax.map(lambda w: loss(problem, w, block), states)
 
 
-def _numeric(problem: SingleIndex) -> SingleIndex:
+def _numeric(problem: Problem) -> Problem:
     """The problem with `dim` as an array, so that a new d of the same shapes never recompiles."""
     return eqx.tree_at(lambda p: p.dim, problem, jnp.asarray(float(problem.dim)))
