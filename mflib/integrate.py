@@ -89,6 +89,7 @@ def integrate(
     Python cannot look at values, the same condition raises JAX's runtime error.
     """
     dtype = times.dtype
+    padded = _pad(times, initial)
     # The implicit method factorises small matrices, which LAPACK's threads slow down: 18 times on two
     # busy cores at 160×160. Results are awaited inside, since JAX computes asynchronously.
     with threadpool_limits(1 if method == "implicit" else None, user_api="blas"):
@@ -96,7 +97,7 @@ def integrate(
             _run(
                 field,
                 initial,
-                times,
+                padded,
                 jnp.asarray(rtol, dtype),
                 jnp.asarray(atol, dtype),
                 method,
@@ -120,4 +121,15 @@ def integrate(
                 "(jax.config.update('jax_enable_x64', True)) or a tighter tolerance."
             )
         )
-    return Trajectory(states, steps)
+    return Trajectory(jax.tree.map(lambda leaf: leaf[: times.size], states), steps)
+
+
+def _pad(times: Float[Array, " T"], initial: PyTree) -> Float[Array, " P"]:
+    """The last time repeated up to a multiple of eight.
+
+    A solve is compiled for its number of times, in seconds to tens of seconds; so most solves share one.
+    Not for large states, of which seven more would be felt.
+    """
+    if sum(leaf.size for leaf in jax.tree.leaves(initial)) > 2**17:
+        return times
+    return jnp.concatenate([times, jnp.repeat(times[-1:], -times.size % 8)])
