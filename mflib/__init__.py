@@ -2,6 +2,13 @@
 
 from .bounds import gronwall_bound as gronwall_bound, required_width as required_width
 from .concordance import self_concordance as self_concordance
+from .descent import Descent as Descent, descend as descend
+from .disk import DiskMeanField as DiskMeanField
+from .disk_hessian import (
+    disk_hessian as disk_hessian,
+    disk_stability as disk_stability,
+)
+from .disk_path import DiskPath as DiskPath, disk_path as disk_path
 from .drift import velocity as velocity
 from .escape import escape_time as escape_time, time_to_loss as time_to_loss
 from .fluctuation import FluctuationLaw as FluctuationLaw, fluctuation_law as fluctuation_law
@@ -22,8 +29,10 @@ from .mean_field import MeanField as MeanField, solve_mean_field as solve_mean_f
 from .moment_path import MomentPath as MomentPath, moment_path as moment_path
 from .network import Network as Network, solve_network as solve_network
 from .norm_bound import norm_bound as norm_bound
-from .problem import SingleIndex as SingleIndex
+from .problem import MultiIndex as MultiIndex, SingleIndex as SingleIndex
+from .proxy import ProxyGap as ProxyGap, proxy_gap as proxy_gap
 from .sphere import sample_sphere as sample_sphere
 from .stability_matrix import stability as stability
+from .tasks import Task as Task
 
 __version__ = "0.1.0"
