@@ -10,19 +10,17 @@ holds arrived particles at the pole, and soon after, or before, grow like e^{con
 are left out.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 from scipy.integrate import cumulative_simpson
 
+from experiments.command import carry_out, number, parser
 from experiments.sweep import Sweep, rounded
 from mflib import (
     Activation,
@@ -36,7 +34,6 @@ from mflib import (
 )
 from mflib.bounds import growth_rate
 
-ROOT = Path(__file__).parents[1]
 # Hermite coefficients of σ = φ, even ones of one size, so that they share compiled code; whether the
 # start is on the hemisphere w·w* > 0; and the last s.
 PROBLEMS = {
@@ -140,30 +137,21 @@ def summarise(runs: list[tuple[Run, dict[str, Any]]]) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run or collect; the exit status is 0, or 1 if a run failed, or 130 after Ctrl-C."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.laws", description="The 1/m law in large dimensions."
-    )
-    add = parser.add_argument
+    """Run or collect; the exit status is that of `experiments.command.carry_out`."""
+    made = parser("laws", "The 1/m law in large dimensions.")
+    add = made.add_argument
     add("--problems", nargs="+", choices=PROBLEMS, default=[*PROBLEMS], metavar="NAME")
-    add("--largest", type=int, default=16384, metavar="D", help="the largest dimension")
-    add("--collect", action="store_true", help="run nothing, merge what is finished")
-    add("--mix", action="store_true", help="collect runs of different versions into one file")
-    add("--folder", type=Path, default=ROOT / "_build" / "sweeps", help="where runs are kept")
-    add("--output", type=Path, default=ROOT / "book" / "data" / "laws.json")
-    args = parser.parse_args(arguments)
-    jax.config.update("jax_enable_x64", True)
-    runs = [Run(name, dim) for name in args.problems for dim in DIMS[name] if dim <= args.largest]
-    sweep = Sweep(
-        "laws", version="3", run=compute, cost=lambda run: run.dim**0.25, folder=args.folder
+    add("--largest", type=number(int, 3), default=16384, metavar="D", help="the largest dimension")
+    args = made.parse_args(arguments)
+    return carry_out(
+        made,
+        args,
+        Sweep("laws", version="3", run=compute, cost=lambda run: run.dim**0.25, folder=args.folder),
+        [Run(name, dim) for name in args.problems for dim in DIMS[name] if dim <= args.largest],
+        summarise=summarise,
+        chosen=("problems", "largest"),
+        order=lambda run: run.dim,
     )
-    if args.collect:
-        command = f"python -m experiments.laws --collect --largest {args.largest}"
-        sweep.collect(runs, summarise, args.output, command=command, mix=args.mix)
-        return 0
-    outcome = sweep.start(runs, order=lambda run: run.dim)
-    print(f"{outcome.done} of {outcome.total} runs are finished; --collect merges them.")
-    return 130 if outcome.interrupted else int(outcome.failed > 0)
 
 
 if __name__ == "__main__":

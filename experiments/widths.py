@@ -12,11 +12,10 @@ seed are compared on common random numbers, and are *not* independent. Seeds are
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -26,6 +25,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.interpolate import PchipInterpolator
 
+from experiments.command import carry_out, number, parser
 from experiments.sweep import Sweep
 from experiments.width_table import summarise, table
 from mflib import (
@@ -40,7 +40,6 @@ from mflib import (
 )
 from mflib.drift import loss
 
-ROOT = Path(__file__).parents[1]
 # Hermite coefficients of σ = φ; whether the start is on the hemisphere w·w* > 0, without which half of
 # the particles of an odd problem never learn; and the lowest level asked for: for h_3, 12 to 18 % of
 # the particles are thrown back across the equator, and the loss stalls at 2 to 3.5 % of what it was.
@@ -155,45 +154,19 @@ def fair(run: Run) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run or collect; the exit status is 0, or 1 if a run failed, or 130 after Ctrl-C."""
-    parser = _parser()
-    args = parser.parse_args(arguments)
-    jax.config.update("jax_enable_x64", True)
-    try:
-        device = jax.devices(args.device)[0]
-    except RuntimeError:
-        parser.error(
-            f"argument --device: JAX finds no {args.device} here; see README.md, or use cpu"
-        )
-
-    runs = selected(args)
-    sweep = Sweep("widths", version="1", run=measure, cost=cost, folder=args.folder)
-    if args.collect:
-        options = ("problems", "levels", "dims", "widths", "seeds", "longest")
-        chosen = [
-            f"--{name} {' '.join(map(str, np.ravel(getattr(args, name))))}" for name in options
-        ]
-        command = " ".join(["python -m experiments.widths --collect", *chosen])
-        try:
-            collected = sweep.collect(
-                runs, partial(summarise, GRID), args.output, command=command, mix=args.mix
-            )
-        except ValueError as error:
-            parser.error(f"argument --collect: {error}")
-        print(table(collected))
-        return 0
-
-    try:
-        with jax.default_device(device):
-            outcome = sweep.start(runs, order=fair, budget=args.budget)
-    except RuntimeError as error:
-        parser.error(f"argument --folder: {error}")
-    print(f"{outcome.done} of {outcome.total} runs are finished", end="")
-    print(f", {outcome.failed} failed." if outcome.failed else ".")
-    if outcome.done < outcome.total:
-        print("The same command goes on from here.")
-    print("With --collect, what is finished is merged for the book.")
-    return 130 if outcome.interrupted else int(outcome.failed > 0)
+    """Run or collect; the exit status is that of `experiments.command.carry_out`."""
+    made = _parser()
+    args = made.parse_args(arguments)
+    return carry_out(
+        made,
+        args,
+        Sweep("widths", version="1", run=measure, cost=cost, folder=args.folder),
+        selected(args),
+        summarise=partial(summarise, GRID),
+        chosen=("problems", "levels", "dims", "widths", "seeds", "longest"),
+        order=fair,
+        table=table,
+    )
 
 
 def selected(args: argparse.Namespace) -> list[Run]:
@@ -206,46 +179,21 @@ def selected(args: argparse.Namespace) -> list[Run]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.widths", description="How many neurons are enough?"
-    )
-    add = parser.add_argument
+    made = parser("widths", "How many neurons are enough?")
+    add = made.add_argument
     add("--problems", nargs="+", choices=PROBLEMS, default=[*PROBLEMS], metavar="NAME")
-    add("--levels", nargs="+", type=_number(float, 0.001, 0.99), default=LEVELS, metavar="PART")
-    add("--dims", nargs="+", type=_number(int, 3), default=DIMS, metavar="D")
-    add("--widths", nargs="+", type=_number(int, 1, STREAM), default=WIDTHS, metavar="M")
-    add("--seeds", type=_number(int, 1), default=32, metavar="N", help="seeds 0 to N − 1")
-    add("--device", choices=("cpu", "gpu"), default="cpu")
+    add("--levels", nargs="+", type=number(float, 0.001, 0.99), default=LEVELS, metavar="PART")
+    add("--dims", nargs="+", type=number(int, 3), default=DIMS, metavar="D")
+    add("--widths", nargs="+", type=number(int, 1, STREAM), default=WIDTHS, metavar="M")
+    add("--seeds", type=number(int, 1), default=32, metavar="N", help="seeds 0 to N − 1")
     add(
         "--longest",
-        type=_number(float, 0),
+        type=number(float, 0),
         default=600,
         metavar="SECONDS",
         help="leave out runs of which one is estimated to take longer on a core of a CPU",
     )
-    add("--budget", type=_number(float, 0), default=np.inf, metavar="SECONDS")
-    add("--collect", action="store_true", help="run nothing, merge what is finished")
-    add("--mix", action="store_true", help="collect runs of different versions into one file")
-    add("--folder", type=Path, default=ROOT / "_build" / "sweeps", help="where runs are kept")
-    add("--output", type=Path, default=ROOT / "book" / "data" / "widths.json")
-    return parser
-
-
-def _number(kind: Callable, low: int | float, high: int | float = np.inf) -> Callable[[str], Any]:
-    """A type for argparse: a number from `low` to `high`."""
-
-    def parse(text: str) -> int | float:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = np.nan
-        if not low <= value <= high:
-            name = "an integer" if kind is int else "a number"
-            bounds = f"from {low}" + (f" to {high}" if np.isfinite(high) else " up")
-            raise argparse.ArgumentTypeError(f"expected {name} {bounds}, got {text!r}")
-        return value
-
-    return parse
+    return made
 
 
 if __name__ == "__main__":
