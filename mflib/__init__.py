@@ -27,9 +27,10 @@ from .large_dimension import (
 from .linear import solve_gap_ode as solve_gap_ode
 from .mean_field import MeanField as MeanField, solve_mean_field as solve_mean_field
 from .moment_path import MomentPath as MomentPath, moment_path as moment_path
+from .multi_index import MultiIndex as MultiIndex
 from .network import Network as Network, solve_network as solve_network
 from .norm_bound import norm_bound as norm_bound
-from .problem import MultiIndex as MultiIndex, SingleIndex as SingleIndex
+from .problem import SingleIndex as SingleIndex
 from .proxy import ProxyGap as ProxyGap, proxy_gap as proxy_gap
 from .sphere import sample_sphere as sample_sphere
 from .stability_matrix import stability as stability

@@ -18,7 +18,7 @@ from ._check import Values, check_times, check_tolerance, require
 from .disk_nodes import disk_nodes
 from .disk_potential import DiskPotential, gradient, law_moments
 from .integrate import Trajectory, integrate
-from .problem import MultiIndex
+from .multi_index import MultiIndex
 
 # First and last count of nodes, by doubling.
 _NODES = (4096, 65536)

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from ._check import Scalar, require
 from .disk import disk_forces, disk_speed, solve_disk
 from .disk_potential import DiskPotential, evaluate
-from .problem import MultiIndex
+from .multi_index import MultiIndex
 from .spline import Spline
 
 # Those of `mflib.moment_path`: closer at the start.

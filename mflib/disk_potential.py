@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .hermite import polynomial
-from .problem import MultiIndex
+from .multi_index import MultiIndex
 
 
 def evaluate(u: Float[Array, "k k"], a: Float[Array, "2 *n"]) -> Float[Array, "*n"]:

@@ -14,7 +14,8 @@ from jaxtyping import Array, Float
 
 from ._check import Values, require
 from .hermite import Activation
-from .problem import MultiIndex, SingleIndex
+from .multi_index import MultiIndex
+from .problem import SingleIndex
 from .tasks import Monomials, Task, sampled
 
 # Hermite coefficients of the two bell-shaped functions below fall like (2/3)^{k/2} and (1/2)^{k/2}, so

@@ -20,8 +20,9 @@ from .hermite import polynomial
 from .hessian import BLOCK
 from .integrate import integrate
 from .moment_path import MomentPath, limit_path
+from .multi_index import MultiIndex
 from .network import Flow
-from .problem import MultiIndex, Problem, SingleIndex, check_particles
+from .problem import Problem, SingleIndex, check_particles
 from .sphere import legendre, legendre_derivative, normalise
 
 

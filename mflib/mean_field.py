@@ -24,7 +24,8 @@ from .eulerian import solve_labels
 from .integrate import SolverError
 from .labels import Labels
 from .lagrangian import law_moments, solve_nodes, staircase
-from .problem import MultiIndex, SingleIndex
+from .multi_index import MultiIndex
+from .problem import SingleIndex
 from .sphere import overlap_quadrature
 
 # Label map: (nodes per panel, local error of a label). Measured for k* = 2, 4, 6, 8 and d = 16 … 1024,
