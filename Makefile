@@ -18,7 +18,7 @@ BUILD = rm -rf _build/html _build/.doctrees _build/jupyter_execute && \
 	echo && echo "The book is in _build/html: open $(CURDIR)/_build/html/index.html"
 
 .DEFAULT_GOAL := help
-.PHONY: help book html run serve widths laws test lint format lock clean
+.PHONY: help book html run serve widths laws families test lint format lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ widths: $(INSTALLED) ## Measure the gap at every width: days, so stop it when yo
 
 laws: $(INSTALLED) ## Solve the 1/m law and its bounds in large dimensions (half an hour)
 	$(BIN)/python -m experiments.laws $(ARGS)
+
+families: $(INSTALLED) ## Run every experiment of the paper's authors at a small size (an hour or two)
+	$(BIN)/python -m experiments.families $(ARGS)
 
 test: $(INSTALLED) lint ## Run everything that the project checks
 	$(BIN)/python -m pytest --numprocesses $(WORKERS)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -174,13 +175,18 @@ def by_flow(run: Run) -> dict[str, Any]:
         gap = measure_gap(problem, starts[:m], times, path=path, rtol=1e-5)
         rows.append(
             {
-                "loss": jax.lax.map(lambda w: loss(problem, w), gap.limit + gap.vectors),
+                "loss": _losses(problem, gap.limit + gap.vectors),
                 "function": gap.function,
             }
             | displacements(gap.displacement)
         )
     stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     return stacked | {"times": times, "reference": reference}
+
+
+@eqx.filter_jit
+def _losses(problem: SingleIndex | MultiIndex, particles: Float[Array, "T m d"]):
+    return jax.lax.map(lambda w: loss(problem, w), particles)
 
 
 @cache
