@@ -41,7 +41,7 @@ from mflib.families import NAMES, Family, family
 from mflib.proxy import bias_factor, function_distance
 
 METHODS = ("descent", "flow")
-# Saved states, the start included, at equal distances in time.
+# Saved states, the start included, at equal distances in time (and the end, where those miss it).
 SAVED = 33
 # Fresh examples for the distance of two functions of Boolean inputs.
 EXAMPLES = 16384

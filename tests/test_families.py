@@ -12,6 +12,7 @@ from experiments import families
 from experiments.families import BINS, SAVED, Run, Size, measure, nested_starts, summarise
 from mflib import descend, proxy_gap
 from mflib.families import NAMES, family
+from mflib.sphere import legendre_coefficients
 
 STORED = Path(__file__).parents[1] / "book" / "data" / "families.json"
 STUDY = json.loads(STORED.read_text(encoding="utf-8"))
@@ -94,7 +95,8 @@ def test_every_family_is_stored():
     }
     assert STORED.stat().st_size < 2**20
     for row in STUDY["rows"]:
-        assert len(row["function"]) == SAVED and row["displacement"][0] == 0
+        # Where 32 does not divide the number of steps, the last state follows the one before sooner.
+        assert len(row["function"]) - SAVED in (0, 1) and row["displacement"][0] < 1e-20
 
 
 def test_stored_flows_begin_as_they_must():
@@ -103,7 +105,7 @@ def test_stored_flows_begin_as_they_must():
         if setting["method"] != "flow":
             continue
         problem = family(setting["name"], setting["dim"]).problem
-        repulsion, _ = problem.harmonics()
+        repulsion = legendre_coefficients(problem.kernel_coefficients, setting["dim"])
         expected = float(problem.activation.kernel(1.0) - repulsion[0])
         for row in STUDY["rows"]:
             if (row["name"], row["method"]) == (setting["name"], "flow"):
