@@ -17,12 +17,14 @@ from mflib import (
     disk_path,
     disk_stability,
     measure_gap,
+    proxy_gap,
     sample_sphere,
     solve_mean_field,
 )
 from mflib.disk_nodes import disk_nodes
 from mflib.disk_potential import DiskPotential, evaluate, gradient, law_moments, second
 from mflib.lagrangian import solve_nodes
+from mflib.proxy import function_distance
 from mflib.sphere import overlap_quadrature
 
 # One degree, one count of nodes, of times and of starts, so that solves and transports compile once.
@@ -231,21 +233,48 @@ def test_energy_is_the_mean_of_the_interaction(limit):
     np.testing.assert_allclose(mean, limit.forces.energy(m), rtol=1e-12)
 
 
-def test_size_of_the_gap(path):
+@pytest.fixture(scope="module")
+def draws(path):
+    """Gaps of m neurons for twelve seeds; the starts of one seed are nested."""
+
+    def measure(m, seeds):
+        starts = (sample_sphere(jax.random.key(s), 256, D)[:m] for s in seeds)
+        return [measure_gap(PAIR, start, TIMES, path=path) for start in starts]
+
+    return {
+        "narrow": measure(128, range(50, 62)),
+        "wide": measure(256, range(50, 62)),
+        "others": measure(128, range(12)),
+    }
+
+
+def test_size_of_the_gap(path, draws):
     """Δ = 0 and E‖u‖² = (g(1) − E g)/m at the start; later too m E‖u‖² does not change with m."""
     means, bars = [], []
-    for m, seeds in ((128, range(12)), (256, range(50, 62))):
-        draws = [
-            measure_gap(PAIR, sample_sphere(jax.random.key(s), m, D), TIMES, path=path)
-            for s in seeds
-        ]
-        assert all(float(gap.displacement[0].max()) < 1e-14 for gap in draws)
-        scaled = m * np.stack([gap.function for gap in draws])
+    for gaps in (draws["others"], draws["wide"]):
+        assert all(float(gap.displacement[0].max()) < 1e-14 for gap in gaps)
+        scaled = gaps[0].speed.shape[1] * np.stack([gap.function for gap in gaps])
         means.append(scaled.mean(0))
-        bars.append(scaled.std(0, ddof=1) / np.sqrt(len(draws)))
+        bars.append(scaled.std(0, ddof=1) / np.sqrt(len(gaps)))
     expected = EVEN.kernel(1.0) - path.forces.energy(path.moments(jnp.asarray(0.0)))
     np.testing.assert_array_less(abs(np.stack(means)[:, 0] - expected), 4 * np.stack(bars)[:, 0])
     np.testing.assert_array_less(abs(means[1] - means[0]), 4 * np.hypot(*bars))
+
+
+def test_limit_agrees_with_wide_networks(draws):
+    """The proxy, M = 2m, within its error bar of the gap of the same networks to the limit itself."""
+    narrow, wide = draws["narrow"], draws["wide"]
+    raw = jnp.stack(
+        [
+            function_distance(PAIR, a.limit + a.vectors, b.limit + b.vectors)
+            for a, b in zip(narrow, wide, strict=True)
+        ]
+    )
+    proxy = proxy_gap(raw, jnp.zeros_like(raw), m=128, reference=256)
+    exact = 128 * jnp.mean(jnp.stack([gap.function for gap in narrow]), axis=0)
+    # Three standard errors at each of five times; left uncorrected, the proxy would be half the limit's.
+    np.testing.assert_array_less(abs(proxy.function - exact), 3 * proxy.function_error)
+    assert (3 * proxy.function_error < 0.5 * exact).all()
 
 
 def test_heading_and_delay(gap):
