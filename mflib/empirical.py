@@ -66,15 +66,19 @@ def _rows(particles: Float[Array, "m d"]) -> int:
 
 
 def sum_over_blocks(fn, data: tuple, rows: int) -> Float[Array, "..."]:
-    """The sum of fn over blocks of at most `rows` rows of each part of the data."""
+    """The sum of fn over blocks of at most `rows` rows of each part of the data, which is not copied."""
     n = data[0].shape[0]
     if rows >= n:
         return fn(*data)
-    whole = n // rows * rows
-    blocks = tuple(part[:whole].reshape(n // rows, rows, *part.shape[1:]) for part in data)
-    rest = fn(*(part[whole:] for part in data)) if whole < n else 0.0
-    first, others = (jax.tree.map(lambda part, s=s: part[s], blocks) for s in (0, slice(1, None)))
-    return rest + jax.lax.scan(lambda sum_, block: (sum_ + fn(*block), None), fn(*first), others)[0]
+
+    def block(i):
+        return fn(*(jax.lax.dynamic_slice_in_dim(part, i * rows, rows) for part in data))
+
+    shape = jax.eval_shape(block, 0)
+    zero = jnp.zeros(shape.shape, shape.dtype)
+    total = jax.lax.fori_loop(0, n // rows, lambda i, sum_: sum_ + block(i), zero)
+    left = n % rows
+    return total + fn(*(part[n - left :] for part in data)) if left else total
 
 
 @eqx.filter_jit

@@ -174,6 +174,18 @@ def test_blocks_of_examples_change_nothing(monkeypatch):
         np.testing.assert_allclose(a, b, atol=1e-14)
 
 
+def test_scratch_memory_does_not_grow_with_the_sample(monkeypatch):
+    monkeypatch.setattr(mflib.empirical, "_PAIRS", 64 * M)
+
+    def scratch(n):
+        shapes = [jax.ShapeDtypeStruct(s, jnp.float64) for s in ((M, D), (n, D), (n,))]
+        drift = jax.jit(lambda w, x, y: empirical_drift(PARITY, w, x, y))
+        return drift.lower(*shapes).compile().memory_analysis().temp_size_in_bytes
+
+    # All pairs at once would be 8 MB for the larger.
+    assert scratch(2**16) < 1.1 * scratch(2**12) < 2**20
+
+
 def test_particles_stay_on_the_sphere_in_their_dtype():
     found = descend(PARITY, START.astype(jnp.float32), step=0.5, steps=9, batch=64, key=KEY)
     assert found.particles.dtype == found.loss.dtype == jnp.float32
