@@ -4,14 +4,15 @@ import gc
 import os
 from pathlib import Path
 
-# Half of the time of tests and chapters is compilation. What a worker has compiled it uses again, in tests
-# and in the chapters' kernels, which inherit these settings. Workers do not share: JAX's files appear
-# before they are complete. Equinox's own checks would be calls back to Python, which cannot be stored;
-# mflib does not rely on them (`mflib.integrate`).
-_worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
-_compiled = Path(__file__).parents[1] / "_build" / "compiled" / _worker
+# Half of the time of tests and chapters is compilation. What one worker has compiled all use again, in tests
+# and in the chapters' kernels, which inherit these settings. A bound on the size is what makes JAX lock the
+# folder (its files would appear before they are complete); without "none" the folder's name is a part of
+# every key. Equinox's own checks would be calls back to Python, which cannot be stored; mflib does not
+# rely on them (`mflib.integrate`).
 os.environ["EQX_ON_ERROR"] = "nan"
-os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_compiled)
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(__file__).parents[1] / "_build" / "compiled")
+os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**30)
+os.environ["JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"] = "none"
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 import hypothesis  # noqa: E402
