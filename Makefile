@@ -12,8 +12,8 @@ export OPENBLAS_NUM_THREADS ?= 1
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-# A fresh build each time: an incremental one would not repeat the warnings of pages that did not change.
-BUILD = rm -rf _build/html _build/.doctrees _build/jupyter_execute && \
+# What the pages run in the browser is fetched once; then a fresh build each time: an incremental one would not repeat the warnings of pages that did not change.
+BUILD = $(BIN)/python tools/runtime.py && rm -rf _build/html _build/.doctrees _build/jupyter_execute && \
 	$(BIN)/jupyter-book build $(1) --path-output . -n -W --keep-going && \
 	echo && echo "The book is in _build/html: open $(CURDIR)/_build/html/index.html"
 
@@ -58,7 +58,11 @@ laws: $(INSTALLED) ## Solve the 1/m law and its bounds in large dimensions (half
 families: $(INSTALLED) ## Run every experiment of the paper's authors at a small size (an hour or two)
 	$(BIN)/python -m experiments.families $(ARGS)
 
+# Half of the time of the tests is compilation. These two settings of the compiler halve it: what is
+# compiled runs once or twice, so that how it was compiled hardly matters.
+test: export XLA_FLAGS ?= --xla_cpu_parallel_codegen_split_count=1 --xla_cpu_use_fusion_emitters=false
 test: $(INSTALLED) lint ## Run everything that the project checks
+	$(BIN)/python tools/runtime.py
 	$(BIN)/python -m pytest --numprocesses $(WORKERS)
 
 lint: $(INSTALLED) ## Check the style of the code

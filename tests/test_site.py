@@ -1,5 +1,6 @@
 """The site: it builds without a warning from the stored outputs, and no link in it is dead."""
 
+import re
 import subprocess
 import sys
 from functools import cache
@@ -12,6 +13,7 @@ from bs4 import BeautifulSoup
 import docstrings
 import execute
 import ledger
+import runtime
 from chapters import chapters, pages
 
 ROOT = Path(__file__).parents[1]
@@ -44,6 +46,16 @@ def dead_links(page):
                 yield link
 
 
+def outside(page):
+    """What a page would load from another site: all but the links a reader may follow."""
+    for tag in parsed(page).select("[src], link[href], [data], [poster], [srcset]"):
+        for name in ("src", "href", "data", "poster", "srcset"):
+            link = tag.get(name, "")
+            known = tag.name == "link" and {"canonical", "license"} & set(tag.get("rel", ()))
+            if urlsplit(link).netloc and not known:
+                yield link
+
+
 def untitled_dropdowns(page):
     """Collapsible blocks without a title bar: they stop the script that collapses all others."""
     blocks = parsed(page).select(".admonition.dropdown")
@@ -52,6 +64,7 @@ def untitled_dropdowns(page):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
+    runtime.fetch()
     folder = tmp_path_factory.mktemp("site")
     execute.copy_book(ROOT, folder / "source")
     page = ledger.ledger(chapters(ROOT))
@@ -88,6 +101,14 @@ def test_no_link_is_dead(site):
     assert {page.name: dead for page in built if (dead := [*dead_links(page)])} == {}
 
 
+def test_no_page_loads_from_outside(site):
+    built = [*site.glob("*.html"), *site.glob("book/*.html")]
+    assert {page.name: found for page in built if (found := [*outside(page)])} == {}
+    # A style sheet can load too, and so can a script: the browser test sees those.
+    for sheet in (site / "_static").rglob("*.css"):
+        assert not re.search(r"url\(.?(https?:)?//", sheet.read_text(encoding="utf-8")), sheet
+
+
 def test_every_claim_can_be_linked_to(site):
     for chapter in chapters(ROOT):
         wanted = {f"claim-{record['key']}" for record in ledger.claims(chapter)}
@@ -121,6 +142,21 @@ def test_dead_links_are_found(tmp_path, body, dead):
     (tmp_path / "other.html").write_text('<p id="there">')
     (tmp_path / "page.html").write_text(body)
     assert list(dead_links(tmp_path / "page.html")) == dead
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ('<script src="//example.org/x.js">', ["//example.org/x.js"]),
+        ('<link rel="stylesheet" href="https://example.org/x.css">', ["https://example.org/x.css"]),
+        ('<img src="http://example.org/x.png">', ["http://example.org/x.png"]),
+        ('<img src="x.png"><img src="data:image/png;base64,AA==">', []),
+        ('<a href="https://example.org"><link rel="canonical" href="https://example.org">', []),
+    ],
+)
+def test_outside_addresses_are_found(tmp_path, body, found):
+    (tmp_path / "page.html").write_text(body)
+    assert list(outside(tmp_path / "page.html")) == found
 
 
 def test_untitled_dropdowns_are_found(tmp_path):
