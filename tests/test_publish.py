@@ -82,6 +82,8 @@ def test_pages_name_their_address(published):
     sitemap = (published / "sitemap.xml").read_text(encoding="utf-8")
     listed = re.findall("<loc>(.*?)</loc>", sitemap)
     assert listed == [f"{SITE}book/particles.html", f"{SITE}book/welcome.html"]
+    robots = (published / "robots.txt").read_text(encoding="utf-8")
+    assert robots == f"User-agent: *\nAllow: /\nSitemap: {SITE}sitemap.xml\n"
     assert parsed(published / "index.html").select_one("meta[property='og:url']")
 
 

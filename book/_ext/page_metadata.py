@@ -1,7 +1,8 @@
 """What a page says of itself to search engines and to sites that show a link to it.
 
 A picture and an address in it must be absolute, so that they are right only once `html.baseurl` is
-set in `_config.yml`; then the site also gets a list of its pages, `sitemap.xml`.
+set in `_config.yml`; then the site also gets a list of its pages, `sitemap.xml`, and a `robots.txt`
+that names it.
 """
 
 import re
@@ -98,6 +99,9 @@ def _sitemap(app: Any, failure: Exception | None) -> None:
         '<?xml version="1.0" encoding="utf-8"?>\n'
         f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n{rows}</urlset>\n',
         encoding="utf-8",
+    )
+    Path(app.outdir, "robots.txt").write_text(
+        f"User-agent: *\nAllow: /\nSitemap: {base}/sitemap.xml\n", encoding="utf-8"
     )
 
 
