@@ -145,12 +145,6 @@ def typeset(page: Page) -> None:
     )
     if raw or wrong:
         raise PdfError(f"formulas that are not typeset: {[*raw, *wrong][:3]}")
-    # Else every letter of every formula is an element of the tagged document: ten times the others.
-    page.evaluate(
-        "() => { for (const formula of window.MathJax.startup.document.math) {"
-        " formula.typesetRoot.setAttribute('role', 'img');"
-        " formula.typesetRoot.setAttribute('aria-label', formula.math); } }"
-    )
 
 
 def numbered(reader: PdfReader) -> dict[str, int]:
