@@ -18,7 +18,7 @@ BUILD = $(BIN)/python tools/runtime.py && rm -rf _build/html _build/.doctrees _b
 	echo && echo "The book is in _build/html: open $(CURDIR)/_build/html/index.html"
 
 .DEFAULT_GOAL := help
-.PHONY: help book html run serve widths laws families test lint format lock clean
+.PHONY: help book html pdf run serve widths laws families test lint format lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ book: $(INSTALLED) ## Execute every chapter afresh (in a copy) and build the sit
 html: $(INSTALLED) ## Build the site from the stored outputs, executing nothing
 	$(BIN)/python tools/ledger.py
 	$(call BUILD,.)
+
+pdf: html ## Build as html does, then print the whole book as one PDF (needs Chromium or Chrome)
+	$(BIN)/python tools/pdf.py
 
 run: $(INSTALLED) ## Execute the chapters in place; outputs are stored in normal form
 	$(BIN)/python tools/execute.py --jobs $(JOBS)

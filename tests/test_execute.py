@@ -53,6 +53,7 @@ def book(tmp_path):
     (tmp_path / "book").mkdir()
     (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/only\n")
     (tmp_path / "_config.yml").write_text("title: t\n")
+    (tmp_path / "CITATION.cff").write_text("title: t\n")
     return Book()
 
 
@@ -106,12 +107,34 @@ def test_output_folder_leaves_the_source(book, tmp_path):
     assert book.run("--output", str(tmp_path / "out")).returncode == 0
     assert book.path.read_bytes() == before
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "CITATION.cff",
         "_config.yml",
         "_toc.yml",
         "book",
     ]
     copy = json.loads((tmp_path / "out" / "book" / "only.ipynb").read_text())
     assert copy["cells"][0]["outputs"][0]["text"] == ["1\n"]
+
+
+def test_the_record_of_a_run_is_that_of_the_stored_outputs(book, tmp_path):
+    book.write("print(1)")
+    record = tmp_path / "book" / "data" / "execution.json"
+    assert book.run().returncode == 0
+    first = json.loads(record.read_text())
+    assert set(first["only"]) == {"seconds", "date", "python", "jax", "numpy", "device", "cores"}
+    assert first["only"]["cores"] >= 1 and first["only"]["device"] == "cpu"
+
+    old = json.dumps({"only": first["only"] | {"seconds": -1}})
+    record.write_text(old)
+    assert book.run().returncode == 0
+    assert record.read_text() == old  # nothing changed
+    assert book.run("--output", str(tmp_path / "out")).returncode == 0
+    assert record.read_text() == old
+    copy = json.loads((tmp_path / "out" / "book" / "data" / "execution.json").read_text())
+    assert copy["only"]["seconds"] >= 0  # of this run
+    book.write("print(2)")
+    assert book.run().returncode == 0
+    assert json.loads(record.read_text())["only"]["seconds"] >= 0
 
 
 def test_check_and_normalise(book):

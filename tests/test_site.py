@@ -8,12 +8,15 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+import yaml
 from bs4 import BeautifulSoup
+from PIL import Image
 
 import docstrings
 import execute
 import ledger
 import runtime
+import page_metadata
 from chapters import chapters, pages
 
 ROOT = Path(__file__).parents[1]
@@ -107,6 +110,55 @@ def test_no_page_loads_from_outside(site):
     # A style sheet can load too, and so can a script: the browser test sees those.
     for sheet in (site / "_static").rglob("*.css"):
         assert not re.search(r"url\(.?(https?:)?//", sheet.read_text(encoding="utf-8")), sheet
+
+
+def test_every_page_says_what_it_is(site):
+    for page, _ in pages(ROOT):
+        built = site / page.relative_to(ROOT).with_suffix(".html")
+        head = {
+            tag.get("name") or tag.get("property"): tag["content"]
+            for tag in parsed(built).select("meta[content]")
+        }
+        assert 10 < len(head["description"]) <= 400 and "\\" not in head["description"]
+        assert head["og:description"] == head["description"]
+        assert head["og:title"] and head["twitter:card"] == "summary_large_image"
+        card = (built.parent / head["og:image"]).resolve()
+        with Image.open(card) as picture:
+            assert picture.size == page_metadata.CARD_SIZE
+        assert parsed(built).select_one("link[rel=icon]")
+    titles = [parsed(page).title.text for page in site.glob("book/*.html")]
+    assert len(set(titles)) == len(titles)
+
+
+def test_every_page_says_how_to_cite(site):
+    for page, _ in pages(ROOT):
+        built = site / page.relative_to(ROOT).with_suffix(".html")
+        (box,) = parsed(built).select("details.mflib-cite")
+        assert "@misc{mflib," in box.pre.text and "GlasgowWuBruna2025" in box.pre.text
+
+
+def test_every_chapter_says_how_it_was_executed(site):
+    for chapter in chapters(ROOT):
+        (line,) = parsed(site / "book" / chapter.page).select("p.mflib-execution")
+        assert re.match(
+            r"Executed in \d+ s on \d+ cores?.*, Python 3.*\d{4}-\d\d-\d\d\.$", line.text
+        )
+
+
+def test_every_chapter_can_be_downloaded_with_its_outputs(site):
+    for chapter in chapters(ROOT):
+        page = site / "book" / chapter.page
+        link = parsed(page).select_one("a.btn-download-source-button")["href"]
+        assert (page.parent / link).read_bytes() == chapter.path.read_bytes()
+
+
+def test_what_needs_an_address_is_absent_without(site):
+    if yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["html"]["baseurl"]:
+        pytest.skip("the book has an address")
+    for page in site.glob("book/*.html"):
+        unwanted = "link[rel=canonical], meta[property='og:url'], .dropdown-launch-buttons"
+        assert parsed(page).select(unwanted) == []
+    assert not (site / "sitemap.xml").exists() and not (site / "robots.txt").exists()
 
 
 def test_every_claim_can_be_linked_to(site):

@@ -7,7 +7,8 @@
     python tools/execute.py --check              say which chapters are not in normal form
 
 The normal form makes a second run leave no diff: it drops what differs between two runs of the same
-code (times, versions, random ids, image metadata) and keeps everything else.
+code (times, versions, random ids, image metadata) and keeps everything else. What is dropped of the run
+itself is kept in `book/data/execution.json`: how long each chapter took, when and with what.
 """
 
 import argparse
@@ -16,9 +17,11 @@ import json
 import re
 import shutil
 import struct
+import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,14 @@ from tqdm import tqdm
 from chapters import Chapter, chapters, write_whole
 
 CHAPTER_SECONDS = 300
+RECORD = Path("book", "data", "execution.json")
+# Asked of another process: a GPU taken here would be missing in the chapters' kernels.
+ENVIRONMENT = """
+import json, os, platform, jax, numpy
+cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+versions = {"python": platform.python_version(), "jax": jax.__version__, "numpy": numpy.__version__}
+print(json.dumps(versions | {"device": jax.devices()[0].device_kind, "cores": cores}))
+"""
 CELL_METADATA = {"tags", "mystnb"}
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -164,19 +175,43 @@ def execute(chapter: Chapter) -> nbformat.NotebookNode:
     return notebook
 
 
-def execute_all(book: list[Chapter], jobs: int) -> None:
-    """Run chapters and store each as soon as it is done; a chapter that fails is left as it was."""
+def timed(chapter: Chapter) -> tuple[nbformat.NotebookNode, float]:
+    """The chapter executed, and how many seconds that took."""
+    begun = time.monotonic()
+    return execute(chapter), time.monotonic() - begun
+
+
+def environment() -> dict[str, str | int]:
+    """What chapters run with: versions, device and cores."""
+    command = [sys.executable, "-c", ENVIRONMENT]
+    return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+
+
+def execute_all(book: list[Chapter], jobs: int, record: Path) -> None:
+    """Run chapters and store each as soon as it is done; a chapter that fails is left as it was.
+
+    The record of a chapter tells of the run that its stored outputs are from: where a run changes
+    nothing, neither does the record.
+    """
+    records = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+    where = environment()
     with ThreadPoolExecutor(jobs) as pool:
         begun = time.monotonic()
-        running = {pool.submit(execute, chapter): chapter for chapter in book}
+        running = {pool.submit(timed, chapter): chapter for chapter in book}
         for number, done in enumerate(as_completed(running), 1):
             chapter = running[done]
             try:
-                notebook = done.result()
+                notebook, seconds = done.result()
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
-            write_whole(chapter.path, write(notebook))
+            text = write(notebook)
+            if chapter.name not in records or text != chapter.path.read_text(encoding="utf-8"):
+                date = datetime.now(UTC).date().isoformat()
+                records[chapter.name] = {"seconds": round(seconds), "date": date, **where}
+                record.parent.mkdir(exist_ok=True)
+                write_whole(record, json.dumps(records, indent=1, sort_keys=True) + "\n")
+            write_whole(chapter.path, text)
             elapsed = time.monotonic() - begun
             tqdm.write(f"[{number}/{len(book)}] {chapter.name} done, {elapsed:.0f} s")
 
@@ -185,7 +220,7 @@ def copy_book(root: Path, output: Path) -> None:
     """A fresh copy of everything that the site is built from."""
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
-    for name in ("_config.yml", "_toc.yml"):
+    for name in ("_config.yml", "_toc.yml", "CITATION.cff"):
         shutil.copy(root / name, output)
     shutil.copytree(
         root / "book", output / "book", ignore=shutil.ignore_patterns(".ipynb_checkpoints")
@@ -209,6 +244,7 @@ def main() -> int:
     )
     args = parser.parse_args()
 
+    record = (args.output or args.root) / RECORD
     if args.output:
         copy_book(args.root, args.output)
     book = chapters(args.output or args.root)
@@ -217,8 +253,10 @@ def main() -> int:
     book = [chapter for chapter in book if not args.names or chapter.name in args.names]
 
     if not (args.normalise or args.check):
+        if args.output:
+            record.unlink(missing_ok=True)  # the copy is read beside this run, not the stored one
         try:
-            execute_all(book, args.jobs)
+            execute_all(book, args.jobs, record)
         except ChapterFailed as failure:
             print(f"failed: {failure}", file=sys.stderr)
             return 1
