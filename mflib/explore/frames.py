@@ -1,7 +1,7 @@
-"""Sliders (the only file that imports ipywidgets).
+"""Flip books: sliders over pictures, without a kernel.
 
-A flip book needs no kernel: its frames are drawn when the chapter runs and stored with the page, and
-the slider, linked to them in the browser, chooses which one is shown.
+The frames are drawn when the chapter runs and stored with the page; the slider, linked to them in the
+browser, chooses which one is shown.
 """
 
 import base64
@@ -13,8 +13,9 @@ from typing import Any
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from ._check import require
+from .._check import require
 
 
 def flip_book(
@@ -60,13 +61,16 @@ def _frame(draw, value, size) -> widgets.HTML:
     fig, ax = plt.subplots(figsize=size)
     text = draw(ax, value)
     require(isinstance(text, str) and text.strip(), "draw", "a function returning a sentence", text)
+    plt.close(fig)
+    # An HTML widget, since an Image widget cannot carry a text.
+    return widgets.HTML(picture(fig, text))
+
+
+def picture(fig: Figure, text: str) -> str:
+    """`fig` as an HTML image that carries its text."""
     data = io.BytesIO()
     # A third of the bytes of PNG for the same lines and letters.
     fig.savefig(data, format="webp", pil_kwargs={"quality": 80})
-    plt.close(fig)
     source = base64.b64encode(data.getvalue()).decode()
     alt = html.escape(text, quote=True)
-    # An HTML widget, since an Image widget cannot carry a text.
-    return widgets.HTML(
-        f'<img alt="{alt}" src="data:image/webp;base64,{source}" style="max-width: 100%">'
-    )
+    return f'<img alt="{alt}" src="data:image/webp;base64,{source}" style="max-width: 100%">'
