@@ -15,8 +15,8 @@ from PIL import Image
 import docstrings
 import execute
 import ledger
-import runtime
 import page_metadata
+import runtime
 from chapters import chapters, pages
 
 ROOT = Path(__file__).parents[1]
