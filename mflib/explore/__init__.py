@@ -11,9 +11,9 @@ from .flows import Flow as Flow, flow as flow
 from .frames import flip_book as flip_book
 from .gaps import Gap as Gap, gap as gap
 from .hessians import Hessian as Hessian, hessian as hessian
-from .pages import page as page
+from .pages import first_picture as first_picture, page as page
 
 __all__ = [
-    *("activation", "flow", "gap", "hessian", "widths", "flip_book", "page"),
+    *("activation", "flow", "gap", "hessian", "widths", "flip_book", "page", "first_picture"),
     *("Designer", "Flow", "Gap", "Hessian", "Widths"),
 ]

@@ -39,7 +39,7 @@ class Designer:
             values = np.unique(np.append(_GRID, value)).tolist()
             self.sliders.append(Slider(f"c_{k}", values, values.index(value)))
 
-    def scene(self, *coefficients: float) -> Scene:
+    def scene(self, *coefficients: int | float) -> Scene:
         """σ, g and the velocity for $c_1, …, c_K$."""
         c = np.array([self.constant, *coefficients])
         if not np.any(c[1:]):

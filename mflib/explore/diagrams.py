@@ -68,7 +68,7 @@ class Widths:
             Slider("gap ε", [0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01], 2),
         ]
 
-    def scene(self, dim: int, eps: float) -> Scene:
+    def scene(self, dim: int, eps: int | float) -> Scene:
         """E‖u‖² against m with ε², and the width required against d."""
         law = self.laws[self.dims.index(dim)]
         need = law / eps**2

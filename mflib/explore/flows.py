@@ -61,7 +61,7 @@ class Flow:
         times = horizon(sigma, dim) * np.linspace(0, 1, 4 * _FRAMES - 3)
         return solve_limit(sigma, dim, times)
 
-    def scene(self, dim: int, name: str, share: float) -> Scene:
+    def scene(self, dim: int, name: str, share: int | float) -> Scene:
         """Loss, and the share of particles below each overlap."""
         limit = self.limit(dim, name)
         i = round(share * (limit.times.size - 1))

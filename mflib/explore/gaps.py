@@ -155,7 +155,7 @@ class Gap:
         if seeds > 1:
             self.sliders.append(Slider("seed", list(range(seeds)), 0))
 
-    def scene(self, m: int, dim: int, share: float, seed: int = 0) -> Scene:
+    def scene(self, m: int, dim: int, share: int | float, seed: int = 0) -> Scene:
         """‖u_t‖² and the mean of ‖Δ_i‖² over time, and every neuron beside its partner."""
         run = self.coupled.run(m, dim, seed)
         times, function, moved = (

@@ -47,7 +47,7 @@ class Hessian:
         self.k = sigma.information_exponent
         self.sliders = [Slider("time t", times.tolist(), 5, "{:.3g}")]
 
-    def scene(self, time: float) -> Scene:
+    def scene(self, time: int | float) -> Scene:
         """The loop of all overlaps, 48 particles on it, and the line of slope k*−1."""
         i = int(np.argmin(np.abs(np.asarray(self.limit.times) - time)))
         speed, largest = self.curve
@@ -59,7 +59,7 @@ class Hessian:
         gone = float(np.mean(np.abs(self.alpha[i]) > 0.9))
         text = (
             f"t = {time:.3g}: {gone:.0%} of the particles are past overlap 0.9. The Hessian exceeds "
-            f"{slope:g} times the relative speed by at most {float(found.slack[i]):.2g}; over all times "
+            f"{slope:g} times the relative speed by at most {max(float(found.slack[i]), 0):.3f}; over all times "
             f"the self-concordance constant is {known}."
         )
         return Scene(

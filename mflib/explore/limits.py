@@ -50,7 +50,7 @@ def check_activation(activation) -> Activation:
     return activation
 
 
-def check_dims(dims, most: float, argument: str = "dims") -> list[int]:
+def check_dims(dims, most: int | float, argument: str = "dims") -> list[int]:
     """Return `dims` as a sorted list, after checking that it holds at least two dimensions."""
     values = sorted(set(np.ravel(dims).tolist()))
     fits = len(values) >= 2 and all(3 <= d <= most and d == int(d) for d in values)
@@ -58,7 +58,7 @@ def check_dims(dims, most: float, argument: str = "dims") -> list[int]:
     return [int(d) for d in values]
 
 
-def horizon(activation: Activation, dim: float) -> float:
+def horizon(activation: Activation, dim: int | float) -> float:
     """A time at which most of what is learnt has been learnt: three times the escape scale."""
     k = activation.information_exponent
     power = float(activation.coefficients[k]) ** 2
@@ -79,7 +79,7 @@ def _loss(repulsion, moments):
     return 0.5 * (1 - moments) ** 2 @ repulsion
 
 
-def solve_limit(activation: Activation, dim: float, times: np.ndarray) -> Limit:
+def solve_limit(activation: Activation, dim: int | float, times: np.ndarray) -> Limit:
     """The limit of the well-specified problem from the uniform start."""
     dim = jnp.asarray(float(dim), activation.coefficients.dtype)
     even = activation.parity == "even"

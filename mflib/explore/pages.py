@@ -11,11 +11,11 @@ from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
-from IPython.display import HTML
+from IPython.display import HTML, display
 
 from .._check import require
 from .designer import Designer
-from .scene import Explorer, Panel
+from .scene import Explorer, Panel, draw
 
 # A page is sent to telephones: what is larger belongs to a smaller grid of sliders.
 _LARGEST = 150_000
@@ -37,6 +37,8 @@ class _Table:
 def page(explorer: Explorer) -> HTML:
     """`explorer` for the static page: HTML that holds all its pictures as numbers.
 
+    In the next cell call `first_picture`, for paper and for readers without scripts.
+
     A `Designer` is computed in the browser, at any position of its sliders. Elsewhere, as in
     JupyterLab, the output is a line that names the live version.
 
@@ -52,6 +54,16 @@ def page(explorer: Explorer) -> HTML:
         + f'</script><p class="mflib-explore-note">With a kernel, <code>{call}</code> is the live '
         "version of this picture: any values, computed as you move.</p></div>"
     )
+
+
+def first_picture(explorer: Explorer) -> None:
+    """Show the first picture of a `page` as a figure, and print it in words.
+
+    On a screen the sliders in the cell above take its place, and its caption is theirs.
+    """
+    scene = explorer.scene(*(one.values[one.start] for one in explorer.sliders))
+    print(scene.text)
+    display(draw(scene))
 
 
 def contents(explorer: Explorer) -> dict[str, Any]:
@@ -102,7 +114,7 @@ def _limits(panel: Panel) -> list[list[float]]:
     return [[float(f"{x:.4g}") for x in limits] for limits in (panel.xlim, panel.ylim)]
 
 
-def rounded(values: Any, limits: tuple[float, float], log: bool) -> list[float]:
+def rounded(values: Any, limits: tuple[int | float, int | float], log: bool) -> list[float]:
     """To a thousandth of the axis (three digits if logarithmic): less than a pixel, and stable.
 
     The last digits of a computed number differ between processors, and stored outputs must not.

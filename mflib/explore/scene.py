@@ -1,7 +1,7 @@
 """What a slider shows, as plain numbers: drawn here by matplotlib, in the browser by explore.js."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -48,8 +48,8 @@ class Panel(NamedTuple):
 
     x: str
     y: str
-    xlim: tuple[float, float]
-    ylim: tuple[float, float]
+    xlim: tuple[int | float, int | float]
+    ylim: tuple[int | float, int | float]
     curves: Sequence[Curve]
     log: str = ""
 
@@ -61,6 +61,7 @@ class Scene(NamedTuple):
     text: str
 
 
+@runtime_checkable
 class Explorer(Protocol):
     """Sliders, and what they show: `scene` takes one value of each slider."""
 
