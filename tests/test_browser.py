@@ -92,13 +92,15 @@ AXE = """async (only) => {
 # Nearly all that axe would look at is the inside of formulas, of which it has nothing to say, and the
 # words of code, of which one of each kind on each ground is enough.
 FEWER = """() => {
-  document.querySelectorAll("mjx-container").forEach((e) => e.replaceChildren("x"));
-  const seen = new Set();
+  const seen = new Set(), repeated = [];
   for (const word of document.querySelectorAll("pre span:not(:has(*))")) {
     const kind = word.className + getComputedStyle(word.closest("pre")).backgroundColor;
-    if (seen.has(kind)) word.replaceWith(word.textContent);
+    if (seen.has(kind)) repeated.push(word);
     seen.add(kind);
   }
+  // All at once: reading styles between changes would lay the page out each time.
+  for (const word of repeated) word.replaceWith(word.textContent);
+  document.querySelectorAll("mjx-container").forEach((e) => e.replaceChildren("x"));
 }"""
 # The theme lets the keyboard reach what scrolls, a moment after the window has another size.
 REACHABLE = """() => [...document.querySelectorAll("pre")].every(
