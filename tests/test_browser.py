@@ -84,8 +84,10 @@ IDS = """() => [...document.querySelectorAll("[id], a[name]")].map((e) => e.id |
 TRANSFERS = """() => [...performance.getEntriesByType("navigation"),
   ...performance.getEntriesByType("resource")].map((e) => [e.name, e.encodedBodySize])"""
 PAINT = """() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? null"""
+# Without preload: axe would ask for the style sheets again, which a page from a folder may not.
 AXE = """async (only) => {
-  const { violations } = await axe.run(document, { ...only, resultTypes: ["violations"] });
+  const options = { ...only, preload: false, resultTypes: ["violations"] };
+  const { violations } = await axe.run(document, options);
   return violations.map((v) => `${v.id} × ${v.nodes.length}: ${v.nodes[0].html.slice(0, 160)}`
     + ` (${v.nodes[0].target}; ${v.nodes[0].any.map((a) => a.message).join("; ").slice(0, 200)})`);
 }"""
