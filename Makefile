@@ -66,6 +66,7 @@ families: $(INSTALLED) ## Run every experiment of the paper's authors at a small
 test: export XLA_FLAGS ?= --xla_cpu_parallel_codegen_split_count=1 --xla_cpu_use_fusion_emitters=false
 test: $(INSTALLED) lint ## Run everything that the project checks
 	$(BIN)/python tools/runtime.py
+	$(BIN)/python tools/browser.py
 	$(BIN)/python -m pytest --numprocesses $(WORKERS)
 
 lint: $(INSTALLED) ## Check the style of the code

@@ -2,6 +2,8 @@
 
 import gc
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 # Half of the time of tests and chapters is compilation. What one worker has compiled all use again, in tests
@@ -17,6 +19,14 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 import hypothesis
 import jax
+import pytest
+from filelock import FileLock
+
+import browser
+import execute
+import ledger
+import runtime
+from chapters import chapters
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -43,3 +53,51 @@ def pytest_collection_modifyitems(items):
         return _LONG.index(name) if name in _LONG else 98 + (item.path.suffix != ".ipynb")
 
     items.sort(key=place)
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory, worker_id):
+    """The built site, one for all workers: the first that asks for it builds it."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own if worker_id == "master" else own.parent) / "site"
+    built = folder / "_build" / "html"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "complete").is_file():
+            _build_site(folder)
+            (folder / "complete").touch()
+    return built
+
+
+def _build_site(folder):
+    root = Path(__file__).parents[1]
+    runtime.fetch()
+    execute.copy_book(root, folder / "source")
+    page = ledger.ledger(chapters(root))
+    (folder / "source" / "book" / "ledger.md").write_text(page, encoding="utf-8")
+    done = subprocess.run(
+        [
+            Path(sys.executable).parent / "jupyter-book",
+            *("build", folder / "source", "--path-output", folder),
+            *("-n", "-W", "--keep-going"),
+        ],
+        cwd=root,
+        capture_output=True,
+        text=True,
+    )
+    said = [
+        line
+        for line in (done.stdout + done.stderr).splitlines()
+        if "[91m" in line or "[31m" in line
+    ]
+    assert done.returncode == 0, "\n".join(said) or done.stdout[-3000:]
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """The path of a browser. Where there is none, its tests are skipped, but fail under CI."""
+    try:
+        return browser.find()
+    except browser.NoBrowser as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))

@@ -1,7 +1,5 @@
 """The printed book: one document of all pages, its links, numbers and bookmarks."""
 
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +8,7 @@ import pytest
 from bs4 import BeautifulSoup
 from pypdf import PdfReader
 
+import browser
 import pdf
 
 ROOT = Path(__file__).parents[1]
@@ -38,16 +37,6 @@ def book(tmp_path):
         (tmp_path / "book" / f"{name}.md").write_text("# Here for its name")
         (tmp_path / "site" / "book" / f"{name}.html").write_text(text)
     return tmp_path
-
-
-@pytest.fixture(scope="module")
-def browser():
-    try:
-        return pdf.browser()
-    except pdf.PdfError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
 
 
 def document(book):
@@ -88,7 +77,7 @@ def test_headings_are_in_order_with_their_formulas():
     assert pdf.headings(text) == ["One", "The h_4 law", "Two"]
 
 
-def test_the_book_is_printed(book, browser):
+def test_the_book_is_printed(book, chromium):
     output = book / "out" / "book.pdf"
     pages = pdf.print_site(book, book / "site", output)
     reader = PdfReader(output)
@@ -102,7 +91,7 @@ def test_the_book_is_printed(book, browser):
     assert reader.metadata.title == "T" and reader.metadata.author == "A"
 
 
-def test_a_page_that_is_not_built_is_named(book, browser):
+def test_a_page_that_is_not_built_is_named(book, chromium):
     (book / "site" / "book" / "second.html").unlink()
     tool = [sys.executable, ROOT / "tools" / "pdf.py", "--root", book, "--site", book / "site"]
     done = subprocess.run(tool, capture_output=True, text=True)
@@ -110,13 +99,14 @@ def test_a_page_that_is_not_built_is_named(book, browser):
     assert "second.html is missing: build the site first" in done.stderr
 
 
-def test_no_browser_is_said(monkeypatch):
-    monkeypatch.setattr(shutil, "which", lambda name: None)
+def test_no_browser_is_said(book, monkeypatch):
+    monkeypatch.setattr(browser, "BROWSERS", ())
+    monkeypatch.setattr(browser, "_own", lambda: None)
     with pytest.raises(pdf.PdfError, match="install Chromium or Chrome"):
-        pdf.browser()
+        pdf.print_site(book, book / "site", book / "book.pdf")
 
 
-def test_formulas_that_stay_source_stop_the_printing(book, browser):
+def test_formulas_that_stay_source_stop_the_printing(book, chromium):
     page = book / "site" / "book" / "second.html"
     page.write_text(SECOND.replace("Text", r'<span class="math">\(x\)</span>'))
     with pytest.raises(pdf.PdfError, match="MathJax was not loaded"):

@@ -1,8 +1,6 @@
 """The site: it builds without a warning from the stored outputs, and no link in it is dead."""
 
 import re
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -13,10 +11,8 @@ from bs4 import BeautifulSoup
 from PIL import Image
 
 import docstrings
-import execute
 import ledger
 import page_metadata
-import runtime
 from chapters import chapters, pages
 
 ROOT = Path(__file__).parents[1]
@@ -63,32 +59,6 @@ def untitled_dropdowns(page):
     """Collapsible blocks without a title bar: they stop the script that collapses all others."""
     blocks = parsed(page).select(".admonition.dropdown")
     return [block for block in blocks if not block.select(".admonition-title")]
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    runtime.fetch()
-    folder = tmp_path_factory.mktemp("site")
-    execute.copy_book(ROOT, folder / "source")
-    page = ledger.ledger(chapters(ROOT))
-    (folder / "source" / "book" / "ledger.md").write_text(page, encoding="utf-8")
-    built = subprocess.run(
-        [
-            Path(sys.executable).parent / "jupyter-book",
-            *("build", folder / "source", "--path-output", folder),
-            *("-n", "-W", "--keep-going"),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    said = [
-        line
-        for line in (built.stdout + built.stderr).splitlines()
-        if "[91m" in line or "[31m" in line
-    ]
-    assert built.returncode == 0, "\n".join(said) or built.stdout[-3000:]
-    return folder / "_build" / "html"
 
 
 def test_every_page_is_there(site):

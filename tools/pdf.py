@@ -10,7 +10,6 @@ beside each tells the same.
 import argparse
 import io
 import re
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,9 +22,9 @@ from playwright.sync_api import Error as BrowserError, Page, sync_playwright
 from pypdf import PdfReader, PdfWriter
 from pypdf.generic import DictionaryObject, NameObject, TextStringObject
 
+import browser
 from chapters import pages
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 MINUTES = 10
 # What only a screen can use; a widget's view is a script of data.
 LEFT_OUT = ("script", "button", ".headerlink", "details.hide", ".mflib-cite", ".toctree-wrapper")
@@ -54,18 +53,6 @@ FOOTER = (
 
 class PdfError(Exception):
     """The book cannot be printed; the message says what is missing."""
-
-
-def browser() -> str:
-    """The path of a browser that prints.
-
-    Raises:
-        PdfError: There is none on the search path.
-    """
-    for name in BROWSERS:
-        if path := shutil.which(name):
-            return path
-    raise PdfError(f"no browser to print with: install Chromium or Chrome ({', '.join(BROWSERS)})")
 
 
 def anchor(page: str, fragment: str) -> str:
@@ -190,7 +177,10 @@ def print_site(root: Path, site: Path, output: Path) -> int:
     Raises:
         PdfError: Something is missing: the browser, a page, a formula's typesetting.
     """
-    executable = browser()
+    try:
+        executable = browser.find()
+    except browser.NoBrowser as error:
+        raise PdfError(str(error)) from error
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
     citation = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
     names = [path.relative_to(root) for path, _ in pages(root)]

@@ -15,7 +15,7 @@ RUNTIME = Path.cwd() / "_build" / "runtime"
 # Jupyter's embedder hands labels to MathJax in the manner of MathJax's version 2, a call that this makes
 # one of version 3. Both scripts load before the embedder begins, which is when the page has loaded.
 BRIDGE = (
-    'addEventListener("DOMContentLoaded", () => { MathJax.Hub ??= '
+    'addEventListener("DOMContentLoaded", () => { if (window.MathJax) MathJax.Hub ??= '
     "{ Queue: (call) => MathJax.typesetPromise([call[2]]) }; });"
 )
 

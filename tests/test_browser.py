@@ -1,0 +1,367 @@
+"""The pages as a reader has them: in a browser, wide and on a phone, light and dark, by keyboard.
+
+Each page is visited once and everything is looked at on that visit; then each check has a test. What
+the pages look like is left in `_build/screenshots`, with what was measured.
+"""
+
+import functools
+import http.server
+import itertools
+import json
+import statistics
+import threading
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from playwright.sync_api import (
+    Error as BrowserError,
+    Page,
+    TimeoutError as BrowserTimeout,
+    sync_playwright,
+)
+
+import runtime
+from chapters import pages
+
+ROOT = Path(__file__).parents[1]
+SCREENSHOTS = ROOT / "_build" / "screenshots"
+WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+MOST_BYTES = 1_500_000
+# What a reader should wait at most is 1 s. A single page may be slower where the tests share two
+# cores with others; the median may not.
+SLOWEST_PAINT = 3000
+# Every page loads these, once for the whole book.
+SHARED = ("/vendor/", "/_static/")
+CHECKS = (
+    *("asks another site", "failed requests", "errors", "formulas", "sliders", "overflow"),
+    *("headings", "pictures", "accessibility", "links", "size", "paint"),
+)
+
+FORMULAS = r"""() => {
+  const all = [...document.querySelectorAll(".math")];
+  const raw = all.filter((e) => !e.querySelector("mjx-container"));
+  const wrong = [...document.querySelectorAll("mjx-merror, [data-mjx-error]")];
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const left = [];
+  while (walk.nextNode()) {
+    const parent = walk.currentNode.parentElement;
+    if (/\\[([]/.test(walk.currentNode.data) && !parent.closest("pre, code, script, style, .math"))
+      left.push(parent);
+  }
+  return [...raw, ...wrong, ...left].map((e) => e.textContent.slice(0, 60));
+}"""
+# The part of the page that a slider moves: what is visible of its pictures.
+PICTURE = """(slider) => {
+  const around = slider.closest(".mflib-explore, .cell_output, .output, body");
+  return [...around.querySelectorAll("img, svg")]
+    .filter((e) => e.checkVisibility()).map((e) => e.outerHTML).join("");
+}"""
+# Elements that reach over the right edge, but for those inside something that scrolls.
+OVERFLOW = """() => {
+  const root = document.documentElement, width = root.clientWidth;
+  if (root.scrollWidth <= width) return [];
+  const scrolls = (e) => e && e !== document.body &&
+    (getComputedStyle(e).overflowX !== "visible" || scrolls(e.parentElement));
+  const over = [...document.body.querySelectorAll("*")].filter(
+    (e) => e.getBoundingClientRect().right > width + 1 && !scrolls(e.parentElement));
+  return [`${root.scrollWidth} px on ${width}`].concat(
+    over.slice(0, 3).map((e) => e.outerHTML.slice(0, 150)));
+}"""
+HEADINGS = """() => [...document.querySelectorAll("article :is(h1, h2, h3, h4, h5, h6)")]
+  .filter((e) => e.checkVisibility()).map((e) => Number(e.tagName[1]))"""
+PICTURES = """() => [...document.querySelectorAll("article img")]
+    .filter((e) => !e.alt.trim()).concat(
+  [...document.querySelectorAll("article figure")]
+    .filter((e) => !e.querySelector("figcaption")?.textContent.trim()))
+  .map((e) => e.outerHTML.slice(0, 100))"""
+LINKS = """() => [...document.querySelectorAll("a[href]")].map((a) => a.href)
+  .filter((a) => a.startsWith(location.href.replace(/[^/]*$/, "").replace(/book\\/$/, "")))"""
+IDS = """() => [...document.querySelectorAll("[id], a[name]")].map((e) => e.id || e.name)"""
+# What a page weighs, whether or not it was in the browser's memory from another page.
+TRANSFERS = """() => [...performance.getEntriesByType("navigation"),
+  ...performance.getEntriesByType("resource")].map((e) => [e.name, e.encodedBodySize])"""
+PAINT = """() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? null"""
+# Without preload: axe would ask for the style sheets again, which a page from a folder may not.
+AXE = """async (only) => {
+  const options = { ...only, preload: false, resultTypes: ["violations"] };
+  const { violations } = await axe.run(document, options);
+  return violations.map((v) => `${v.id} × ${v.nodes.length}: ${v.nodes[0].html.slice(0, 160)}`
+    + ` (${v.nodes[0].target}; ${v.nodes[0].any.map((a) => a.message).join("; ").slice(0, 200)})`);
+}"""
+# Nearly all that axe would look at is the inside of formulas, of which it has nothing to say, and the
+# words of code, of which one of each kind on each ground is enough.
+FEWER = """() => {
+  const seen = new Set(), repeated = [];
+  for (const word of document.querySelectorAll("pre span:not(:has(*))")) {
+    const kind = word.className + getComputedStyle(word.closest("pre")).backgroundColor;
+    if (seen.has(kind)) repeated.push(word);
+    seen.add(kind);
+  }
+  // All at once: reading styles between changes would lay the page out each time.
+  for (const word of repeated) word.replaceWith(word.textContent);
+  document.querySelectorAll("mjx-container").forEach((e) => e.replaceChildren("x"));
+}"""
+# The theme lets the keyboard reach what scrolls, a moment after the window has another size.
+REACHABLE = """() => [...document.querySelectorAll("pre")].every(
+  (e) => e.scrollWidth <= e.clientWidth || e.tabIndex === 0)"""
+OPEN = "(open) => document.querySelectorAll('details').forEach((e) => { e.open = open; })"
+STILL = "* { animation: none !important; transition: none !important; }"
+STEADY = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+
+@dataclass
+class Visit:
+    """What was found on a page, by check, and what was measured."""
+
+    faults: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in CHECKS})
+    bytes: int = 0
+    paint: float | None = None
+    sliders: int = 0
+    formulas: int = 0
+
+
+def heading_faults(levels: list[int]) -> list[str]:
+    """Where the headings of a page do not begin with its only h1, or a level is left out."""
+    faults = [] if levels[:1] == [1] else [f"the first heading is h{levels[0] if levels else '?'}"]
+    for before, level in itertools.pairwise(levels):
+        if level > before + 1 or level == 1:
+            faults.append(f"h{level} after h{before}")
+    return faults
+
+
+def weight(transfers: list[tuple[str, int]]) -> int:
+    """The bytes of what is the page's own."""
+    return sum(size for name, size in transfers if not any(part in name for part in SHARED))
+
+
+def dead_links(links: list[str], ids: list[str], here: str, base: str, site: Path) -> list[str]:
+    """Links of a page, as the browser reads them, to no file or to no anchor of the page itself."""
+    dead = []
+    for link in links:
+        address, _, fragment = link.partition("#")
+        path = unquote(urlsplit(address.removeprefix(base)).path).lstrip("/")
+        if not (site / path).exists():
+            dead.append(link)
+        elif address == here and fragment and unquote(fragment) not in ids:
+            dead.append(link)
+    return dead
+
+
+def slider_faults(page: Page) -> tuple[int, list[str]]:
+    """The number of sliders, and those that move no picture from the keyboard."""
+    found = page.query_selector_all("article :is([role=slider], input[type=range])")
+    faults = []
+    for number, slider in enumerate(found):
+        value = "e => e.getAttribute('aria-valuenow') ?? e.value"
+        try:
+            slider.focus()
+            page.keyboard.press("Home")
+            page.evaluate(STEADY)
+            first, picture = slider.evaluate(value), slider.evaluate(PICTURE)
+            page.keyboard.press("ArrowRight")
+            page.evaluate(STEADY)
+            if slider.evaluate(value) == first:
+                faults.append(f"slider {number}: an arrow key does not move it")
+            page.keyboard.press("End")
+            page.wait_for_function(
+                f"([slider, before]) => ({PICTURE})(slider) !== before",
+                arg=[slider, picture],
+                timeout=2000,
+            )
+        except BrowserError as error:
+            faults.append(f"slider {number}: its picture stays ({error.message.splitlines()[0]})")
+    return len(found), faults
+
+
+def visit(browser, address: str, base: str, site: Path, shots: Path | None = None) -> Visit:
+    """Look at a page in every way there is a check for, below `base`, which serves `site`."""
+    found = Visit()
+    faults = found.faults
+    context = browser.new_context(viewport=WIDE, color_scheme="light", reduced_motion="reduce")
+    page = context.new_page()
+
+    def requested(request):
+        if not request.url.startswith((base, "data:", "blob:")):
+            faults["asks another site"].append(request.url)
+
+    def answered(response):
+        if response.status >= 400:
+            faults["failed requests"].append(f"{response.status} {response.url}")
+
+    page.on("request", requested)
+    page.on("response", answered)
+    page.on("requestfailed", lambda request: faults["failed requests"].append(request.url))
+    page.on("pageerror", lambda error: faults["errors"].append(str(error)))
+    page.on("console", lambda m: faults["errors"].append(m.text) if m.type == "error" else None)
+
+    page.goto(address, wait_until="load")
+    page.evaluate("() => window.MathJax?.startup?.promise.then(() => null)")
+    if page.query_selector("script[type='application/vnd.jupyter.widget-view+json']"):
+        page.wait_for_selector(".jupyter-widgets", state="attached", timeout=20_000)
+    page.evaluate(STEADY)
+
+    found.paint = page.evaluate(PAINT)
+    found.bytes = weight(page.evaluate(TRANSFERS))
+    found.formulas = page.locator("mjx-container").count()
+    if found.paint is None or found.paint > SLOWEST_PAINT:
+        faults["paint"].append(f"{found.paint} ms")
+    if found.bytes > MOST_BYTES:
+        faults["size"].append(f"{found.bytes} bytes")
+    if shots:
+        page.screenshot(path=f"{shots}-light.jpg", full_page=True, quality=60)
+
+    page.add_style_tag(content=STILL)
+    page.evaluate(OPEN, True)
+    faults["formulas"] += page.evaluate(FORMULAS)
+    found.sliders, faults["sliders"][:] = slider_faults(page)
+    faults["headings"] += heading_faults(page.evaluate(HEADINGS))
+    faults["pictures"] += page.evaluate(PICTURES)
+    faults["links"] += dead_links(page.evaluate(LINKS), page.evaluate(IDS), address, base, site)
+    faults["overflow"] += page.evaluate(OVERFLOW)
+
+    page.set_viewport_size(PHONE)
+    page.emulate_media(color_scheme="dark")
+    page.evaluate(STEADY)
+    faults["overflow"] += page.evaluate(OVERFLOW)
+    if shots:
+        page.evaluate(OPEN, False)
+        page.screenshot(path=f"{shots}-dark-phone.jpg", full_page=True, quality=60)
+        page.evaluate(OPEN, True)
+
+    with suppress(BrowserTimeout):  # axe says where
+        page.wait_for_function(REACHABLE, timeout=2000)
+    page.evaluate(FEWER)
+    page.evaluate((runtime.fetch() / "tests" / "axe.min.js").read_text(encoding="utf-8"))
+    faults["accessibility"] += page.evaluate(AXE, {"runOnly": ["wcag2a", "wcag2aa"]})
+    page.set_viewport_size(WIDE)
+    page.emulate_media(color_scheme="light")
+    faults["accessibility"] += page.evaluate(AXE, {"runOnly": ["color-contrast"]})
+    context.close()
+    return found
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@contextmanager
+def served(folder):
+    """The address of a folder on this machine."""
+    handler = functools.partial(_Quiet, directory=folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def window(chromium):
+    # For this file only: while it runs, nothing else in this process can have an event loop.
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def visits(window, site):
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    names = [page.relative_to(ROOT).with_suffix(".html") for page, _ in pages(ROOT)]
+    with served(site) as base:
+        found = {
+            name.stem: visit(
+                window, f"{base}{name.as_posix()}", base, site, SCREENSHOTS / name.stem
+            )
+            for name in names
+        }
+    measured = {
+        name: {"bytes": page.bytes, "first content, ms": round(page.paint or 0)}
+        for name, page in found.items()
+    }
+    (SCREENSHOTS / "measured.json").write_text(json.dumps(measured, indent=1), encoding="utf-8")
+    return found
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_every_page(visits, check):
+    assert {name: page.faults[check] for name, page in visits.items() if page.faults[check]} == {}
+
+
+def test_there_was_something_to_look_at(visits):
+    assert sum(page.sliders for page in visits.values()) >= 10
+    assert sum(page.formulas for page in visits.values()) >= 1000
+    assert len([*SCREENSHOTS.glob("*-light.jpg")]) >= len(visits)
+
+
+def test_first_content_is_there_within_a_second(visits):
+    assert statistics.median(page.paint for page in visits.values()) < 1000
+
+
+def test_a_page_opened_from_a_folder_works(window, site):
+    """Those with sliders of both kinds."""
+    for name in ("single_index", "coupling"):
+        address = (site / "book" / f"{name}.html").as_uri()
+        found = visit(window, address, f"{site.as_uri()}/", site)
+        assert found.sliders and found.formulas
+        assert {check: faults for check, faults in found.faults.items() if faults} == {}
+
+
+GOOD = """<!DOCTYPE html><html lang="en"><head><title>Good</title><link rel="icon" href="data:,">
+<meta name="viewport" content="width=device-width"></head><body><main><article>
+<h1>One</h1><h2>Two</h2><h3>Three</h3><h2 id="here">Two</h2><a href="#here">there</a>
+<figure><img alt="a square" src="data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'/%3E">
+<figcaption>A square.</figcaption></figure><div>
+<label>t <input type="range" max="3" oninput="this.nextElementSibling.innerHTML = this.value"><svg>
+</svg></label></div>BODY</article></main></body></html>"""
+
+
+@pytest.mark.parametrize(
+    ("check", "body"),
+    [
+        ("asks another site", '<img alt="x" src="http://localhost:9/x.png">'),
+        ("failed requests", '<script src="gone.js"></script>'),
+        ("errors", "<script>throw Error('no')</script>"),
+        ("errors", "<script>console.error('no')</script>"),
+        ("formulas", '<span class="math">x</span>'),
+        ("formulas", "<mjx-container><mjx-merror>x</mjx-merror></mjx-container>"),
+        ("formulas", r"<p>where \(x\) is</p>"),
+        ("sliders", '<label>t <input type="range" max="3"></label>'),
+        ("sliders", '<div role="slider" aria-label="t" aria-valuenow="1" tabindex="0">t</div>'),
+        ("overflow", '<p style="width: 500px">wide</p>'),
+        ("overflow", '<p style="width: 2000px">wide</p>'),
+        ("headings", "<h4>Four</h4>"),
+        ("headings", "<h1>Another</h1>"),
+        ("pictures", '<img src="data:image/svg+xml,%3Csvg/%3E">'),
+        ("pictures", "<figure><figcaption> </figcaption></figure>"),
+        ("accessibility", '<input type="text">'),
+        ("accessibility", '<p style="color: #bbb; background: #fff">pale</p>'),
+        ("links", '<a href="gone.html">gone</a>'),
+        ("links", '<a href="#gone">gone</a>'),
+        ("size", '<script src="large.js"></script>'),
+        ("paint", "<script>document.body.hidden = true</script>"),
+    ],
+)
+def test_faults_are_found(window, tmp_path, check, body):
+    (tmp_path / "large.js").write_text(" " * (MOST_BYTES + 1))
+    (tmp_path / "page.html").write_text(GOOD.replace("BODY", body))
+    with served(tmp_path) as base:
+        assert visit(window, f"{base}page.html", base, tmp_path).faults[check]
+
+
+def test_a_good_page_has_no_faults(window, tmp_path):
+    (tmp_path / "page.html").write_text(GOOD.replace("BODY", ""))
+    with served(tmp_path) as base:
+        found = visit(window, f"{base}page.html", base, tmp_path)
+    assert {check: faults for check, faults in found.faults.items() if faults} == {}
+    assert found.sliders == 1 and found.bytes > 0 and found.paint > 0
+
+
+def test_what_all_pages_share_does_not_weigh():
+    files = [("http://x/book/a.html", 3), ("http://x/_static/a.js", 5), ("http://x/vendor/b.js", 7)]
+    assert weight(files) == 3
