@@ -1,11 +1,9 @@
 """An activation from its Hermite coefficients (chapter 2)."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from ipywidgets import VBox
 
-from .._check import require
+from .._check import Values, require
 from ..hermite import Activation
 from .live import live
 from .scene import Curve, Panel, Scene, Slider, span
@@ -29,7 +27,7 @@ class Designer:
     call = "activation"
     designer = True
 
-    def __init__(self, coefficients: Sequence[float] = (0, 0, 0.3, 0, 1, 0, 0)):
+    def __init__(self, coefficients: Values = (0, 0, 0.3, 0, 1, 0, 0)):
         c = np.asarray(coefficients, float)
         fits = c.ndim == 1 and 3 <= c.size <= 9 and bool(np.all(np.abs(c) <= 1))
         require(fits, "coefficients", "3 to 9 numbers in [−1, 1]", coefficients)
@@ -74,6 +72,6 @@ def _scene(sigma, kernel, velocity, text) -> Scene:
     )
 
 
-def activation(coefficients: Sequence[float] = (0, 0, 0.3, 0, 1, 0, 0)) -> VBox:
+def activation(coefficients: Values = (0, 0, 0.3, 0, 1, 0, 0)) -> VBox:
     """Design an activation by its Hermite coefficients; needs a kernel. Arguments: `Designer`."""
     return live(Designer(coefficients))

@@ -55,12 +55,10 @@ class Hessian:
         slope = self.concordance.exponent
         top = min(right, high / slope)
         found = self.concordance
-        known = f"{found.constant:.2f}" if np.isfinite(found.constant) else "infinite"
         gone = float(np.mean(np.abs(self.alpha[i]) > 0.9))
         text = (
             f"t = {time:.3g}: {gone:.0%} of the particles are past overlap 0.9. The Hessian exceeds "
-            f"{slope:g} times the relative speed by at most {max(float(found.slack[i]), 0):.3f}; over all times "
-            f"the self-concordance constant is {known}."
+            f"{slope:g} times the relative speed by at most {max(float(found.slack[i]), 0):.3f}."
         )
         return Scene(
             [

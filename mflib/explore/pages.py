@@ -110,11 +110,11 @@ def contents(explorer: Explorer) -> dict[str, Any]:
     }
 
 
-def _limits(panel: Panel) -> list[list[float]]:
+def _limits(panel: Panel) -> list[list[int | float]]:
     return [[float(f"{x:.4g}") for x in limits] for limits in (panel.xlim, panel.ylim)]
 
 
-def rounded(values: Any, limits: tuple[int | float, int | float], log: bool) -> list[float]:
+def rounded(values: Any, limits: tuple[int | float, int | float], log: bool) -> list[int | float]:
     """To a thousandth of the axis (three digits if logarithmic): less than a pixel, and stable.
 
     The last digits of a computed number differ between processors, and stored outputs must not.
