@@ -2,17 +2,27 @@
 
     python tools/browser.py
 
-As a command, it lets Playwright fetch one where there is none, and says what to do where that fails.
+As a command, it fetches one where there is none: from the system's packages where it may (root, on Debian
+and its like), else by Playwright; and says what to do where both fail.
 """
 
+import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
+
+_PACKAGES = (
+    ("apt-get", "update", "-qq"),
+    ("apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium", "fonts-dejavu-core"),
+)
+_PLAYWRIGHT = ((sys.executable, "-m", "playwright", "install", "chromium"),)
 
 
 class NoBrowser(Exception):
@@ -48,11 +58,21 @@ def main() -> None:
         find()
         return
     except NoBrowser:
-        subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=False)
+        print("Fetching a browser for the tests of the pages")
+    for commands in (_PACKAGES, _PLAYWRIGHT) if _may_install() else (_PLAYWRIGHT,):
+        for command in commands:
+            subprocess.run(command, check=False)
+        with suppress(NoBrowser):
+            find()
+            return
     try:
         find()
     except NoBrowser as error:
         print(f"NOTICE: {error}", file=sys.stderr)
+
+
+def _may_install() -> bool:
+    return hasattr(os, "geteuid") and os.geteuid() == 0 and bool(shutil.which("apt-get"))
 
 
 if __name__ == "__main__":

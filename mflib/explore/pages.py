@@ -120,7 +120,8 @@ def rounded(values: Any, limits: tuple[int | float, int | float], log: bool) -> 
     The last digits of a computed number differ between processors, and stored outputs must not.
     """
     if log:
-        row = [float(f"{x:.3g}") for x in values]
+        # Below the axis nothing is seen, and what is zero but for rounding has no stable digits.
+        row = [float(f"{max(x, limits[0] / 10):.3g}") for x in values]
     else:
         digits = math.ceil(3 - math.log10(limits[1] - limits[0]))
         row = [round(float(x), digits) + 0.0 for x in np.asarray(values, float)]
