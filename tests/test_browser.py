@@ -33,7 +33,7 @@ MOST_BYTES = 1_500_000
 # What a reader should wait at most is 1 s. A single page may be slower where the tests share two
 # cores with others; the median may not.
 SLOWEST_PAINT = 3000
-TALLEST = 9000
+TALLEST = 6000
 # Every page loads these, once for the whole book.
 SHARED = ("/vendor/", "/_static/")
 CHECKS = (

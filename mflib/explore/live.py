@@ -20,10 +20,12 @@ def live(explorer: Explorer) -> widgets.VBox:
         for slider in explorer.sliders
     ]
     shown = widgets.HTML()
+    drawn = []
 
     def show(change=None):
         scene = explorer.scene(*(slider.value for slider in sliders))
-        shown.value = picture(draw(scene), scene.text)
+        drawn[:] = [draw(scene, *drawn)]
+        shown.value = picture(drawn[0], scene.text)
 
     for slider in sliders:
         slider.observe(show, "value")

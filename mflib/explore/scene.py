@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
@@ -80,12 +81,20 @@ def span(*rows: Any) -> tuple[float, float]:
     return float(low - room), float(high + room)
 
 
-def draw(scene: Scene) -> Figure:
-    """The scene as a figure. Margins are fixed: a layout engine would take most of the time."""
+def draw(scene: Scene, fig: Figure | None = None) -> Figure:
+    """The scene as a figure, new or `fig`, an earlier one of the same explorer.
+
+    Margins are fixed and axes are used again: a layout engine, or new ticks, would take most of the time.
+    """
     count = len(scene.panels)
-    fig = Figure(figsize=(3.7 * count, 3.0), dpi=100, layout="none")
-    fig.subplots_adjust(0.21 / count, 0.17, 1 - 0.04 / count, 0.97, wspace=0.32)
-    for ax, panel in zip(np.ravel(fig.subplots(1, count)), scene.panels, strict=True):
+    if fig is None:
+        fig = Figure(figsize=(3.7 * count, 3.0), dpi=100, layout="none")
+        fig.subplots_adjust(0.21 / count, 0.17, 1 - 0.04 / count, 0.97, wspace=0.32)
+        for ax, panel in zip(np.ravel(fig.subplots(1, count)), scene.panels, strict=True):
+            _prepare(ax, panel)
+    for ax, panel in zip(fig.axes, scene.panels, strict=True):
+        for line in [*ax.lines]:
+            line.remove()
         for curve in panel.curves:
             ax.plot(
                 curve.x,
@@ -96,19 +105,20 @@ def draw(scene: Scene) -> Figure:
                 ms=4,
                 lw=1.8,
             )
-        ax.set(
-            xscale="log" if "x" in panel.log else "linear",
-            yscale="log" if "y" in panel.log else "linear",
-        )
         ax.set(xlabel=panel.x, ylabel=panel.y, xlim=panel.xlim, ylim=panel.ylim)
-        for axis, name in ((ax.xaxis, "x"), (ax.yaxis, "y")):
-            # Few labels, since they take most of the time.
-            if name in panel.log:
-                axis.set_major_locator(LogLocator(numticks=6))
-                axis.set_minor_locator(NullLocator())
-            else:
-                axis.set_major_locator(MaxNLocator(5))
-        ax.spines[["top", "right"]].set_visible(False)
         if any(curve.label for curve in panel.curves):
             ax.legend(fontsize=8, frameon=False, loc="best")
     return fig
+
+
+def _prepare(ax: Axes, panel: Panel) -> None:
+    """What every scene of an explorer has in common."""
+    for axis, name in ((ax.xaxis, "x"), (ax.yaxis, "y")):
+        # Few labels, since they take most of the time.
+        if name in panel.log:
+            ax.set(**{f"{name}scale": "log"})
+            axis.set_major_locator(LogLocator(numticks=6))
+            axis.set_minor_locator(NullLocator())
+        else:
+            axis.set_major_locator(MaxNLocator(5))
+    ax.spines[["top", "right"]].set_visible(False)
