@@ -96,14 +96,15 @@ AXE = """async (only) => {
 # words of code, of which one of each kind on each ground is enough.
 FEWER = """() => {
   const seen = new Set(), repeated = [];
-  for (const word of document.querySelectorAll("pre span:not(:has(*))")) {
-    const kind = word.className + getComputedStyle(word.closest("pre")).backgroundColor;
+  for (const word of document.querySelectorAll(":is(pre, dt.sig) span:not(:has(*))")) {
+    const kind = word.className + getComputedStyle(word.closest("pre, dt")).backgroundColor;
     if (seen.has(kind)) repeated.push(word);
     seen.add(kind);
   }
   // All at once: reading styles between changes would lay the page out each time.
   for (const word of repeated) word.replaceWith(word.textContent);
   document.querySelectorAll("mjx-container").forEach((e) => e.replaceChildren("x"));
+  document.body.normalize();
 }"""
 # The theme lets the keyboard reach what scrolls, a moment after the window has another size.
 REACHABLE = """() => [...document.querySelectorAll("pre")].every(
