@@ -9,12 +9,17 @@ import pytest
 from nbformat import v4
 
 import execute
+import exercises
+import quiz
 from chapters import chapters, pages
+from myst import Directive, pieces
 
 ROOT = Path(__file__).parents[1]
 CHAPTERS = chapters(ROOT)
 LONGEST_CELL = 40
-EXERCISES = (3, 6)
+EXERCISES = (3, 8)
+QUIZZES = 3
+SLIDES = (8, 14)
 
 
 def code_cells(notebook):
@@ -142,6 +147,84 @@ def exercises_have_solutions(notebook):
         yield f"only {running} solutions hold a code cell"
 
 
+def exercises_are_graded(notebook):
+    """Each is of one kind and one level, and a chapter has all kinds."""
+    found = {piece.exercise for piece in pieces(notebook)} - {None}
+    for exercise in found:
+        for names in (exercises.KINDS, exercises.LEVELS):
+            if sum(exercise.classes.count(name) for name in names) != 1:
+                yield f"{exercise.label}: one of {', '.join(names)} was expected as its class"
+    present = {name for exercise in found for name in exercise.classes}
+    yield from (f"no exercise is of the kind {kind}" for kind in exercises.KINDS.keys() - present)
+
+
+def solutions_are_checked(notebook):
+    """What a computation defines is checked by a later cell, which students have too."""
+    code = {}
+    for piece in pieces(notebook):
+        if piece.solution and piece.content is None:
+            code.setdefault(piece.exercise, []).append("check" in piece.tags)
+        elif "check" in piece.tags:
+            yield f"cell {piece.cell.id}: a check outside a solution's code"
+        if piece.exercise and "computation" in piece.exercise.classes:
+            code.setdefault(piece.exercise, [])
+    for exercise, checks in code.items():
+        wanted = "computation" in exercise.classes or True in checks
+        if wanted and (False not in checks or True not in checks[checks.index(False) :]):
+            yield f"{exercise.label}: a cell and after it a check of it were expected"
+
+
+def quizzes_are_there(notebook):
+    """Their form is checked when the site is built; here, that they stand in their section."""
+    titles, found = [], []
+    for piece in pieces(notebook):
+        if isinstance(piece.content, Directive) and piece.content.name == "quiz":
+            found.append(titles[-1:])
+            rights = re.findall(r"^- \[([xX ])\]", piece.content.body, re.MULTILINE)
+            least, most = quiz.ANSWERS
+            if sum(box != " " for box in rights) != 1 or not least <= len(rights) <= most:
+                yield f"{piece.content.argument}: one right answer of three or four was expected"
+        elif isinstance(piece.content, str):
+            titles += re.findall(r"^## (.+)$", piece.content, re.MULTILINE)
+    if found != QUIZZES * [["Quiz"]]:
+        yield f"{QUIZZES} quizzes in a section Quiz were expected, got {len(found)} in {found}"
+
+
+def notes_follow_slides(notebook):
+    """Notes are of the slide before them, or marking hints in a solution; the site leaves them out."""
+    before = set()
+    hints = {piece.cell.id for piece in pieces(notebook) if piece.solution}
+    for cell in notebook.cells:
+        tags = set(cell.metadata.get("tags", []))
+        if "notes" in tags:
+            if cell.cell_type != "markdown" or "remove-cell" not in tags:
+                yield f"cell {cell.id}: notes are markdown with the tag remove-cell"
+            if not before & {"slide", "slide-more"} and cell.id not in hints:
+                yield f"cell {cell.id}: notes after no slide"
+        elif cell.cell_type == "markdown" and "remove-cell" in tags:
+            yield f"cell {cell.id}: text that is shown nowhere"
+        before = tags
+
+
+def slides_are_well_formed(notebook):
+    begun = False
+    for cell in notebook.cells:
+        tags = set(cell.metadata.get("tags", []))
+        begun = begun or "slide" in tags
+        if "slide-more" in tags and ("slide" in tags or not begun):
+            yield f"cell {cell.id}: slide-more is for the cells after a slide's first"
+        if "slide-code" in tags and not (
+            cell.cell_type == "code" and tags & {"slide", "slide-more"}
+        ):
+            yield f"cell {cell.id}: slide-code is for code on a slide"
+
+
+def has_slides(notebook):
+    count = sum("slide" in cell.metadata.get("tags", []) for cell in notebook.cells)
+    if not SLIDES[0] <= count <= SLIDES[1]:
+        yield f"{count} slides"
+
+
 GUARDS = [
     run_in_order,
     no_error_and_no_stderr,
@@ -151,8 +234,17 @@ GUARDS = [
     unique_ids,
     short_cells,
     only_timings_are_ignored,
+    notes_follow_slides,
+    slides_are_well_formed,
 ]
-GUARDS_OF_NUMBERED = [something_is_checked, exercises_have_solutions]
+GUARDS_OF_NUMBERED = [
+    something_is_checked,
+    exercises_have_solutions,
+    exercises_are_graded,
+    solutions_are_checked,
+    quizzes_are_there,
+    has_slides,
+]
 
 
 def test_every_page_of_the_contents_exists():
@@ -204,13 +296,24 @@ def sample():
     ]
     view = {"application/vnd.jupyter.widget-view+json": {"model_id": "a"}}
     cells[1].outputs.append(v4.new_output("display_data", data=view))
-    for label in ("ex-a", "ex-b", "ex-c"):
+    for label, kind in (("ex-a", "understanding"), ("ex-b", "computation"), ("ex-c", "proof")):
+        options = f":label: {label}\n:class: {kind} level-1"
         start = f"```{{solution-start}} {label}\n:class: dropdown\n```\nThus:"
         cells += [
-            v4.new_markdown_cell(f"```{{exercise-start}} Why\n:label: {label}\n```\nWhy?"),
+            v4.new_markdown_cell(f"```{{exercise-start}} Why\n{options}\n```\nWhy?"),
             v4.new_markdown_cell("```{exercise-end}\n```\n\n" + start),
-            v4.new_code_cell("1"),
+            v4.new_code_cell("one = 1"),
+            v4.new_code_cell("assert one", metadata={"tags": ["check"]}),
             v4.new_markdown_cell("```{solution-end}\n```"),
+        ]
+    answers = "- [ ] No.\n\n  Why.\n\n- [x] Yes.\n\n  Why.\n\n- [ ] No.\n\n  Why."
+    question = f"```{{quiz}} A\n:label: quiz-a\n\nWhy?\n\n{answers}\n```"
+    cells.append(v4.new_markdown_cell("\n\n".join(["## Quiz", *3 * [question]])))
+    for number in range(8):
+        cells += [
+            v4.new_markdown_cell(f"## {number}", metadata={"tags": ["slide"]}),
+            v4.new_code_cell("1", metadata={"tags": ["slide-more", "slide-code"]}),
+            v4.new_markdown_cell("Say it.", metadata={"tags": ["notes", "remove-cell"]}),
         ]
     notebook = v4.new_notebook(cells=cells)
     state = {"a": {"model_name": "HTMLModel", "state": {"value": '<img alt="a line" src="x">'}}}
@@ -223,6 +326,10 @@ def sample():
 def replaced(notebook, old, new, count=-1):
     for cell in notebook.cells:
         cell.source = cell.source.replace(old, new, count)
+
+
+def tag(cell, *tags):
+    cell.metadata.tags = [*tags]
 
 
 def frame(notebook, **model):
@@ -264,14 +371,36 @@ BROKEN = [
     (only_timings_are_ignored, lambda n: replaced(n, "assert", "# NBVAL_SKIP\nassert")),
     (something_is_checked, lambda n: replaced(n, "assert", "")),
     (exercises_have_solutions, lambda n: n.cells.pop(3)),
-    (exercises_have_solutions, lambda n: n.cells.extend(4 * n.cells[3:7])),
+    (exercises_have_solutions, lambda n: n.cells.extend(6 * n.cells[3:8])),
     (
         exercises_have_solutions,
         lambda n: replaced(n, "solution-start} ex-b", "solution-start} ex-z"),
     ),
     (exercises_have_solutions, lambda n: replaced(n, ":class: dropdown", "")),
     (exercises_have_solutions, lambda n: replaced(n, ":label:", "")),
-    (exercises_have_solutions, lambda n: n.cells.pop(5)),
+    (exercises_have_solutions, lambda n: [n.cells.pop(5), n.cells.pop(5)]),
+    (exercises_are_graded, lambda n: replaced(n, "computation level-1", "proof level-1")),
+    (exercises_are_graded, lambda n: replaced(n, "computation", "computation proof")),
+    (exercises_are_graded, lambda n: replaced(n, "proof level-1", "proof")),
+    (exercises_are_graded, lambda n: replaced(n, "proof level-1", "proof level-4")),
+    (solutions_are_checked, lambda n: tag(n.cells[11])),
+    (solutions_are_checked, lambda n: tag(n.cells[10], "check")),
+    (solutions_are_checked, lambda n: [n.cells.pop(10), n.cells.pop(10)]),
+    (solutions_are_checked, lambda n: tag(n.cells[1], "check")),
+    (quizzes_are_there, lambda n: replaced(n, "## Quiz", "## Questions")),
+    (quizzes_are_there, lambda n: replaced(n, "[x]", "[ ]")),
+    (quizzes_are_there, lambda n: replaced(n, "- [ ]", "- [x]", 1)),
+    (quizzes_are_there, lambda n: replaced(n, "{quiz}", "{note}", 1)),
+    (notes_follow_slides, lambda n: tag(n.cells[1], "notes", "remove-cell")),
+    (notes_follow_slides, lambda n: tag(n.cells[0], "notes", "remove-cell")),
+    (notes_follow_slides, lambda n: tag(n.cells[0], "remove-cell")),
+    (notes_follow_slides, lambda n: tag(n.cells[-1], "notes")),
+    (slides_are_well_formed, lambda n: tag(n.cells[0], "slide-more")),
+    (slides_are_well_formed, lambda n: tag(n.cells[-2], "slide", "slide-more")),
+    (slides_are_well_formed, lambda n: tag(n.cells[1], "slide-code")),
+    (slides_are_well_formed, lambda n: tag(n.cells[-1], "slide", "slide-code")),
+    (has_slides, lambda n: tag(n.cells[-3])),
+    (has_slides, lambda n: [tag(cell, "slide") for cell in n.cells]),
 ]
 
 
