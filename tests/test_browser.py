@@ -37,7 +37,15 @@ TALLEST = 6000
 # Every page loads these, once for the whole book.
 SHARED = ("/vendor/", "/_static/")
 CHECKS = (
-    *("asks another site", "failed requests", "errors", "formulas", "sliders", "overflow"),
+    *(
+        "asks another site",
+        "failed requests",
+        "errors",
+        "formulas",
+        "sliders",
+        "quizzes",
+        "overflow",
+    ),
     *("headings", "pictures", "accessibility", "links", "size", "paint"),
 )
 
@@ -60,6 +68,9 @@ PICTURE = """(slider) => {
   return [...around.querySelectorAll("img, svg")]
     .filter((e) => e.checkVisibility()).map((e) => e.outerHTML).join("");
 }"""
+# What a screen reader is told of an answer, by the names of the answers.
+SAID = """(input) => [...input.closest(".mflib-quiz").querySelectorAll("[aria-live] > *")]
+  .filter((e) => e.checkVisibility() && e.textContent.trim()).map((e) => e.dataset.answer)"""
 # Elements that reach over the right edge, but for those inside something that scrolls.
 OVERFLOW = """() => {
   const root = document.documentElement, width = root.clientWidth;
@@ -122,6 +133,7 @@ class Visit:
     bytes: int = 0
     paint: float | None = None
     sliders: int = 0
+    quizzes: int = 0
     formulas: int = 0
 
 
@@ -178,6 +190,20 @@ def slider_faults(page: Page) -> tuple[int, list[str]]:
     return len(found), faults
 
 
+def quiz_faults(page: Page) -> tuple[int, list[str]]:
+    """The number of quizzes, and answers that cannot be chosen from the keyboard, or not with what is to be said of them."""
+    quizzes, faults = page.query_selector_all(".mflib-quiz"), []
+    for quiz in quizzes:
+        for number, answer in enumerate(quiz.query_selector_all("input")):
+            if number == 0:
+                answer.focus()
+            page.keyboard.press("ArrowDown" if number else "Space")
+            name, said = answer.get_attribute("id"), answer.evaluate(SAID)
+            if not answer.is_checked() or said != [name]:
+                faults.append(f"{name}: feedback to {said}")
+    return len(quizzes), faults
+
+
 def screenshot(page: Page, path: str) -> None:
     """The page from its top; a whole one of 40,000 pixels would take seconds."""
     width = page.viewport_size["width"]
@@ -227,6 +253,7 @@ def visit(browser, address: str, base: str, site: Path, shots: Path | None = Non
     page.evaluate(OPEN, True)
     faults["formulas"] += page.evaluate(FORMULAS)
     found.sliders, faults["sliders"][:] = slider_faults(page)
+    found.quizzes, faults["quizzes"][:] = quiz_faults(page)
     faults["headings"] += heading_faults(page.evaluate(HEADINGS))
     faults["pictures"] += page.evaluate(PICTURES)
     faults["links"] += dead_links(page.evaluate(LINKS), page.evaluate(IDS), address, base, site)
@@ -305,6 +332,7 @@ def test_every_page(visits, check):
 
 def test_there_was_something_to_look_at(visits):
     assert sum(page.sliders for page in visits.values()) >= 10
+    assert sum(page.quizzes for page in visits.values()) >= 3 * 13
     assert sum(page.formulas for page in visits.values()) >= 1000
     assert len([*SCREENSHOTS.glob("*-light.jpg")]) >= len(visits)
 
@@ -343,6 +371,7 @@ GOOD = """<!DOCTYPE html><html lang="en"><head><title>Good</title><link rel="ico
         ("formulas", r"<p>where \(x\) is</p>"),
         ("sliders", '<label>t <input type="range" max="3"></label>'),
         ("sliders", '<div role="slider" aria-label="t" aria-valuenow="1" tabindex="0">t</div>'),
+        ("quizzes", '<div class="mflib-quiz"><label><input type="radio">Yes</label></div>'),
         ("overflow", '<p style="width: 500px">wide</p>'),
         ("overflow", '<p style="width: 2000px">wide</p>'),
         ("headings", "<h4>Four</h4>"),

@@ -2,6 +2,7 @@
 
 import copy
 import re
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -34,6 +35,11 @@ def prose(notebook):
     """The text of a chapter, in which a line ``<code>`` stands for each code cell."""
     parts = [cell.source if cell.cell_type == "markdown" else "<code>" for cell in notebook.cells]
     return "\n\n".join(parts)
+
+
+@cache
+def stored(chapter):
+    return execute.read(chapter.path)
 
 
 # Every guard takes a notebook and yields what is wrong with it.
@@ -262,19 +268,19 @@ def test_every_page_of_the_contents_exists():
 @pytest.mark.parametrize("guard", GUARDS)
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.name)
 def test_chapter(chapter, guard):
-    assert list(guard(execute.read(chapter.path))) == []
+    assert list(guard(stored(chapter))) == []
 
 
 @pytest.mark.parametrize("guard", GUARDS_OF_NUMBERED)
 @pytest.mark.parametrize("chapter", [c for c in CHAPTERS if c.number], ids=lambda c: c.name)
 def test_numbered_chapter(chapter, guard):
-    assert list(guard(execute.read(chapter.path))) == []
+    assert list(guard(stored(chapter))) == []
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.name)
 def test_normal_form(chapter):
-    stored = chapter.path.read_text(encoding="utf-8")
-    assert stored == execute.write(execute.read(chapter.path)), "run tools/execute.py --normalise"
+    text = chapter.path.read_text(encoding="utf-8")
+    assert text == execute.write(stored(chapter)), "run tools/execute.py --normalise"
 
 
 # A chapter that passes every guard, and what to do to it to fail one of them.

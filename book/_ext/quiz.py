@@ -30,13 +30,13 @@ BOX = re.compile(r"\[([ xX])\]\s+")
 VERDICTS = {True: "Right.", False: "Not so."}
 
 
-class tag(nodes.General, nodes.Element):
-    """An HTML element, its name in `kind` and its attributes in `html`."""
+class tag(nodes.General, nodes.TextElement):
+    """An HTML element, its name in `kind` and its attributes in `html`; it may hold links and text."""
 
 
 def _element(kind: str, *children: nodes.Node, id: str = "", classes: str = "", **html: str) -> tag:
     ids = [id] if id else []
-    return tag("", *children, kind=kind, html=html, ids=ids, classes=classes.split())
+    return tag("", "", *children, kind=kind, html=html, ids=ids, classes=classes.split())
 
 
 class Quiz(SphinxDirective):
