@@ -25,6 +25,11 @@ FILES = {
         "@jupyter-widgets/html-manager/dist/embed.js",
         "@jupyter-widgets/html-manager/dist/*.woff2",
     ],
+    "slides": [
+        "reveal.js/dist/reveal.js",
+        "reveal.js/dist/reveal.css",
+        "reveal.js/dist/plugin/notes.js",
+    ],
     "tests": ["axe-core/axe.min.js"],
 }
 

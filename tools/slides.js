@@ -1,0 +1,40 @@
+// A deck (tools/slides.py): formulas first, then each slide in the largest type in which nothing overflows.
+(() => {
+  const SIZES = [30, 28, 26, 24, 22, 20, 18];
+
+  const holds = (box) =>
+    box.scrollHeight <= box.clientHeight && box.scrollWidth <= box.clientWidth;
+
+  function fit(slide) {
+    for (const size of SIZES) {
+      slide.style.fontSize = `${size}px`;
+      if ([slide, ...slide.querySelectorAll(".body")].every(holds)) return;
+    }
+  }
+
+  const button = document.getElementById("notes-toggle");
+  function toggleNotes() {
+    const shown = !Reveal.getConfig().showNotes;
+    Reveal.configure({ showNotes: shown });
+    button.setAttribute("aria-pressed", shown);
+    Reveal.layout();
+  }
+
+  window.deckReady = MathJax.startup.promise.then(async () => {
+    await document.fonts.ready;
+    document.querySelectorAll(".slide").forEach(fit);
+    document.querySelector(".reveal").classList.remove("measuring");
+    await Reveal.initialize({
+      width: 1280,
+      height: 720,
+      margin: 0,
+      center: false,
+      hash: true,
+      slideNumber: "c/t",
+      transition: "none",
+      plugins: [RevealNotes],
+    });
+    button.addEventListener("click", toggleNotes);
+    Reveal.addKeyBinding({ keyCode: 84, key: "T", description: "Speaker notes beside" }, toggleNotes);
+  });
+})();
