@@ -18,7 +18,7 @@ BUILD = $(BIN)/python tools/runtime.py && rm -rf _build/html _build/.doctrees _b
 	echo && echo "The book is in _build/html: open $(CURDIR)/_build/html/index.html"
 
 .DEFAULT_GOAL := help
-.PHONY: help book html pdf run serve course widths laws families test lint format lock clean
+.PHONY: help book html pdf slides course run serve widths laws families test lint format lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,14 +46,17 @@ html: $(INSTALLED) ## Build the site from the stored outputs, executing nothing
 pdf: html ## Build as html does, then print the whole book as one PDF (needs Chromium or Chrome)
 	$(BIN)/python tools/pdf.py
 
+slides: html ## Build as html does, then cut a deck of slides out of each chapter's page, each one file
+	$(BIN)/python tools/slides.py
+
+course: $(INSTALLED) ## Write the chapters as notebooks for students (solutions stripped) and for instructors
+	$(BIN)/python tools/course.py
+
 run: $(INSTALLED) ## Execute the chapters in place; outputs are stored in normal form
 	$(BIN)/python tools/execute.py --jobs $(JOBS)
 
 serve: html ## Build as html does, then serve the site on this machine
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
-
-course: $(INSTALLED) ## Write the chapters as notebooks for students (solutions stripped) and for instructors
-	$(BIN)/python tools/course.py
 
 widths: $(INSTALLED) ## Measure the gap at every width: days, so stop it when you like; it goes on from there
 	$(BIN)/python -m experiments.widths $(ARGS)

@@ -2,12 +2,21 @@
 (() => {
   const SIZES = [30, 28, 26, 24, 22, 20, 18];
 
+  const LEAST = 0.6; // of the text's size, for a formula that is wider than the slide
+
   const holds = (box) =>
     box.scrollHeight <= box.clientHeight && box.scrollWidth <= box.clientWidth;
+
+  function narrow(formula) {
+    formula.style.fontSize = "";
+    const share = formula.clientWidth / formula.scrollWidth;
+    if (share < 1) formula.style.fontSize = `${Math.max(LEAST, 0.98 * share)}em`;
+  }
 
   function fit(slide) {
     for (const size of SIZES) {
       slide.style.fontSize = `${size}px`;
+      slide.querySelectorAll("div.math").forEach(narrow);
       if ([slide, ...slide.querySelectorAll(".body")].every(holds)) return;
     }
   }

@@ -187,7 +187,11 @@ def deck(title: str, found: list[Slide], site: Path, config: dict[str, Any], par
     styles = [parts / "slides" / "reveal.css", static / "pygments.css", static / "explore.css"]
     scripts = [parts / "slides" / "reveal.js", parts / "slides" / "notes.js", static / "explore.js"]
     styles, scripts = [*styles, HERE / "slides.css"], [*scripts, HERE / "slides.js"]
-    tex = config["sphinx"]["config"]["mathjax3_config"]["tex"]
+    # An unknown command is an error, which the tests see, and not words in red.
+    tex = {
+        "packages": {"[-]": ["noundefined"]},
+        **config["sphinx"]["config"]["mathjax3_config"]["tex"],
+    }
     mathjax = f"window.MathJax = {json.dumps({'tex': tex})};"
     mathjax += _read(parts / "site" / "vendor" / "tex-svg-full.js")
     return (
