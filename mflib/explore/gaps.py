@@ -23,7 +23,8 @@ from .limits import check_activation, check_dims, horizon, solve_limit
 from .live import live
 from .scene import Curve, Panel, Scene, Slider
 
-_FRAMES, _KNOTS, _RTOL = 13, 65, 1e-4
+# As many knots as a `moment_path` has: the chapter compiles one solve for both.
+_FRAMES, _KNOTS, _RTOL = 13, 257, 1e-4
 
 
 class _Pair(eqx.Module):

@@ -13,7 +13,9 @@ from .limits import check_activation, horizon
 from .live import live
 from .scene import Curve, Panel, Scene, Slider, span
 
-_FRAMES = 16
+# The times of every solve of the chapter, so that the explorer there compiles none of its own; every
+# sixteenth is shown.
+_TIMES, _EVERY = 257, 16
 
 
 class Hessian:
@@ -32,12 +34,12 @@ class Hessian:
         require(np.shape(dim) == () and 3 <= dim <= 1e6, "dim", "a number from 3 to 1e6", dim)
         require(sigma.parity == "even", "activation", "even", sigma.parity)
         problem = SingleIndex(dim, sigma)
-        times = horizon(sigma, dim) * np.linspace(0, 1, _FRAMES)
-        limit = solve_mean_field(problem, times, nodes=64, tol=1e-6)
-        self.concordance = self_concordance(limit)
+        times = horizon(sigma, dim) * np.linspace(0, 1, _TIMES)
+        limit = solve_mean_field(problem, times, nodes=64)
+        self.concordance = self_concordance(limit, points=1000)
         # Overlaps equally spaced in log tan φ; those of the particles among them by their quantiles.
         x = np.linspace(np.log(0.01 / np.sqrt(dim)), 5, 160)
-        alpha = np.broadcast_to(1 / np.sqrt(1 + np.exp(-2 * x)), (_FRAMES, x.size))
+        alpha = np.broadcast_to(1 / np.sqrt(1 + np.exp(-2 * x)), (_TIMES, x.size))
         particles = limit.transport(_quantiles(limit, 48))
         self.curve, self.particles = (
             (np.asarray(h.relative_speed), np.maximum(h.parallel, h.perpendicular))
@@ -45,7 +47,7 @@ class Hessian:
         )
         self.limit, self.alpha = limit, np.asarray(particles)
         self.k = sigma.information_exponent
-        self.sliders = [Slider("time t", times.tolist(), 5, "{:.3g}")]
+        self.sliders = [Slider("time t", times[::_EVERY].tolist(), 5, "{:.3g}")]
 
     def scene(self, time: int | float) -> Scene:
         """The loop of all overlaps, 48 particles on it, and the line of slope k*−1."""

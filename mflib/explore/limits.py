@@ -85,13 +85,16 @@ def solve_limit(activation: Activation, dim: int | float, times: np.ndarray) -> 
     even = activation.parity == "even"
     a, start, weights = _constants(activation.coefficients**2, dim, even)
     clock = jnp.asarray(times, a.dtype)
-    options = {"max_steps": 20_000, "progress": False}
     if even:
-        labels = solve_labels(a, a, dim, clock, order=_ORDER, atol=_LABEL_ERROR, **options)
+        # Order and steps as at the first level of `mflib.solve_mean_field`: compiled once for both.
+        labels = solve_labels(
+            a, a, dim, clock, order=_ORDER, atol=_LABEL_ERROR, max_steps=1500, progress=False
+        )
         moments, overlaps = labels.moments, labels.positions(start)
     else:
         none = jnp.zeros(0, a.dtype)
-        found = solve_nodes(a, a, dim, clock, start, weights, none, rtol=_RTOL, **options)
+        options = {"rtol": _RTOL, "max_steps": 20_000, "progress": False}
+        found = solve_nodes(a, a, dim, clock, start, weights, none, **options)
         moments, overlaps = found.moments, found.overlaps
     rows = (np.asarray(row) for row in (_loss(a, moments), overlaps, weights))
     loss, overlaps, weights = rows
