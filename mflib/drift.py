@@ -11,11 +11,13 @@ more than `block`×m numbers at once).
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from ._check import Values, require
 from .hermite import differentiate, polynomial
 from .problem import Problem, check_particles
+from .sharded import sharded_drift, sharded_loss
 from .sphere import tangent
 
 # Above this width the dense form's m×m buffer (128 MB in float64 at 4096) costs more than it saves.
@@ -45,9 +47,14 @@ def _velocity(problem, particles, block):
 
 
 def drift(
-    problem: Problem, particles: Float[Array, "m d"], block: int | None = None
+    problem: Problem,
+    particles: Float[Array, "m d"],
+    block: int | None = None,
+    mesh: Mesh | None = None,
 ) -> Float[Array, "m d"]:
-    """`velocity` without its checks, for use inside a compiled solve."""
+    """`velocity` without its checks, for use inside a compiled solve; `mesh`: where the particles are."""
+    if mesh is not None:
+        return sharded_drift(problem, particles, block, mesh)
     m = particles.shape[0]
     slope = differentiate(problem.kernel_coefficients).astype(particles.dtype)
 
@@ -73,9 +80,14 @@ def by_rows(fn, rows: Float[Array, "m d"], block: int) -> Float[Array, "m ..."]:
 
 
 def loss(
-    problem: Problem, particles: Float[Array, "m d"], block: int | None = None
+    problem: Problem,
+    particles: Float[Array, "m d"],
+    block: int | None = None,
+    mesh: Mesh | None = None,
 ) -> Float[Array, ""]:
     r"""Population loss $L_m = ½[‖f^*‖^2 − \frac2m Σ_i E f^* σ(w_i·x) + \frac1{m^2} Σ_{ij} g(w_i·w_j)]$."""
+    if mesh is not None:
+        return sharded_loss(problem, particles, block, mesh)
     m = particles.shape[0]
     kernel = problem.kernel_coefficients.astype(particles.dtype)
 

@@ -4,11 +4,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from ._check import Values, check_times, check_tolerance
 from .drift import drift, loss
 from .integrate import integrate
+from .mesh import keep, place
 from .problem import Problem, check_particles
 from .sphere import normalise
 
@@ -31,11 +33,12 @@ class Flow(eqx.Module):
 
     problem: Problem
     block: int | None = eqx.field(static=True)
+    mesh: Mesh | None = eqx.field(static=True, default=None)
 
     def __call__(self, t: Float[Array, ""], w: Float[Array, "m d"]) -> Float[Array, "m d"]:
         """Velocity of the free vectors `w`; the flow does not depend on time."""
         length = jnp.linalg.norm(w, axis=-1, keepdims=True)
-        return length * drift(self.problem, w / length, self.block)
+        return length * drift(self.problem, w / length, self.block, self.mesh)
 
 
 def solve_network(
@@ -45,6 +48,7 @@ def solve_network(
     *,
     rtol: float = 1e-6,
     block: int | None = None,
+    mesh: Mesh | None = None,
     max_steps: int = 100_000,
     progress: bool = False,
 ) -> Network:
@@ -61,12 +65,12 @@ def solve_network(
     **Raises** `ValueError` for bad arguments (shapes, particles off the sphere, times, an rtol below
     what the dtype can give) and `SolverError` if the solve does not complete.
     """
-    particles = check_particles(problem, particles)
+    particles = check_particles(problem, place(particles, mesh))
     times = check_times(times).astype(particles.dtype)
     # Ten spacings: below that the error control compares rounding with rounding.
     check_tolerance(rtol, "rtol", 10 * float(np.finfo(particles.dtype).eps), particles.dtype)
     m, d = particles.shape
-    flow = Flow(_numeric(problem), block)
+    flow = Flow(_numeric(problem), block, mesh)
     path = integrate(
         flow,
         particles,
@@ -78,12 +82,15 @@ def solve_network(
         progress=progress,
     )
     states = normalise(path.states)
-    return Network(times, states, _losses(problem, states, block), path.steps)
+    return Network(times, states, losses(problem, states, block, mesh), path.steps)
 
 
 @eqx.filter_jit
-def _losses(problem, states, block):
-    return jax.lax.map(lambda w: loss(problem, w, block), states)
+def losses(
+    problem: Problem, path: Float[Array, "T m d"], block: int | None, mesh: Mesh | None
+) -> Float[Array, " T"]:
+    """The population loss of every saved state."""
+    return jax.lax.map(lambda w: loss(problem, keep(w, mesh), block, mesh), path)
 
 
 def _numeric(problem: Problem) -> Problem:
