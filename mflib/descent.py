@@ -109,7 +109,9 @@ class _Fresh(eqx.Module):
 
 
 @eqx.filter_jit
-def _advance(source, w: Float[Array, "m d"], step, first: Int[Array, ""], last: Int[Array, ""], mesh):
+def _advance(
+    source, w: Float[Array, "m d"], step, first: Int[Array, ""], last: Int[Array, ""], mesh
+):
     """Steps first, …, last − 1, and whether all is finite. The numbers are traced: one program for all."""
 
     def body(number, state):

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from ._check import Values, require
 
@@ -102,20 +102,20 @@ def map_rows(
     return keep(jnp.concatenate(done, axis=1).reshape(rows.shape[0], *tail), mesh)
 
 
-def sum_over_rows(
-    fn: Callable, rows: Float[Array, "m d"], block: int, mesh: Mesh | None
-) -> Float[Array, "..."]:
+def sum_over_rows(fn: Callable, rows: Float[Array, "m d"], block: int, mesh: Mesh | None) -> PyTree:
     """The sum of fn over blocks of `rows`, with at most `block` rows of each device in each."""
     parts, _, own = _by_device(rows, mesh)
     if block >= own:
         return fn(rows)
 
     def add(i, total):
-        return total + fn(_cut(parts, i * block, block, mesh))
+        return jax.tree.map(jnp.add, total, fn(_cut(parts, i * block, block, mesh)))
 
     total = jax.lax.fori_loop(1, own // block, add, fn(_cut(parts, 0, block, mesh)))
     left = own % block
-    return total + fn(_cut(parts, own - left, left, mesh)) if left else total
+    if not left:
+        return total
+    return jax.tree.map(jnp.add, total, fn(_cut(parts, own - left, left, mesh)))
 
 
 def _by_device(rows: Float[Array, "m d"], mesh: Mesh | None):
