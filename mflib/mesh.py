@@ -43,7 +43,7 @@ def sharding(mesh: Mesh, axis: int | None = 0) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(*spec))
 
 
-def place(particles: Values, mesh: Mesh | None) -> Any:
+def place(particles: Values, mesh: Any) -> Any:
     """`particles` (m, d) spread over `mesh`, without a stop on one device; as they are if it is None.
 
     **Raises** `ValueError` if `mesh` is not as `particle_mesh` makes it, or m is no multiple of D.
