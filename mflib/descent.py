@@ -156,10 +156,14 @@ def descend(
     - `start`: the number of steps that `particles` have behind them: going on from a saved state gives
       the uninterrupted descent, bit for bit.
     - `checkpoint`: a file that holds every saved state as soon as it is reached. If it exists, the
-      descent goes on from there; it must belong to the same arguments.
+      descent goes on from there; it must belong to the same arguments (`mesh` may be another). Not for a
+      mesh of several processes: store each process's own rows of a result, and go on with `start`.
+    - `mesh`, from `mflib.particle_mesh`: the particles are spread over its devices (`mflib.mesh`), and
+      each has all examples. The same numbers to rounding; bit for bit on the same mesh.
     - `progress`: shows a progress bar.
 
-    **Raises** `ValueError` for bad arguments (a checkpoint of another descent included), and
+    **Raises** `ValueError` for bad arguments (a checkpoint of another descent, or a mesh whose number of
+    devices does not divide m, included), and
     `FloatingPointError` if the particles leave the finite numbers.
     """
     particles = check_particles(problem, place(particles, mesh))

@@ -1,9 +1,23 @@
-r"""Particles spread over the devices of a mesh (chapter 14).
+r"""Particles spread over the devices of a mesh, of one process or of several (chapter 14).
 
 Device k of D holds the rows k·m/D, …, (k+1)·m/D − 1 of every (m, d) array. Programs stay those of one
-device: JAX's own partitioner splits them, and a step size or a loss is a sum over all devices, so that
-all take the same steps. What is split is cut into blocks with `map_rows` and `sum_over_rows` only:
-a loop over the rows themselves would visit one device after the other, and gather all rows on each.
+device: JAX's own partitioner splits them, and an error estimate or a loss is a sum over all devices, so
+that all take the same steps.
+
+    mesh = mflib.particle_mesh()
+    found = mflib.solve_network(problem, start, times, mesh=mesh)
+
+`found.particles` (T, m, d) stay spread along m, and `found.loss` (T,) is on every device. A start that is
+made where it is to be, and never on one device, is the one of one device to rounding:
+
+    made = jax.jit(mflib.sample_sphere, static_argnums=(1, 2), out_shardings=mflib.mesh.sharding(mesh))
+    start = made(key, m, d)
+
+With several processes, each calls `jax.distributed.initialize` first, and then runs the same program with
+the same arguments; `particle_mesh()` has the devices of all. A process sees its own rows,
+`found.particles.addressable_shards`; as one NumPy array all are, on every host,
+
+    jax.experimental.multihost_utils.process_allgather(found.particles, tiled=True)
 """
 
 from collections.abc import Callable, Sequence
@@ -66,6 +80,10 @@ def place(particles: Values, mesh: Any) -> Any:
         m % count == 0, "mesh", "of a number of devices that divides m", f"{count} devices, m = {m}"
     )
     return jax.device_put(particles, sharding(mesh))
+
+
+# Rows are cut into blocks with what follows only: a loop over the rows themselves would visit one device
+# after the other, and gather all rows on each.
 
 
 def keep(array: Array, mesh: Mesh | None, axis: int | None = 0) -> Array:

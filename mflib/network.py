@@ -18,8 +18,8 @@ from .sphere import normalise
 class Network(eqx.Module):
     """m neurons followed in time (½-loss clock).
 
-    **Attributes:** `times` (T,); `particles` (T, m, d), unit vectors; `loss` (T,), the population
-    loss; `steps`, the time steps taken.
+    **Attributes:** `times` (T,); `particles` (T, m, d), unit vectors, spread along m if they were
+    followed on a mesh; `loss` (T,), the population loss; `steps`, the time steps taken.
     """
 
     times: Float[Array, " T"]
@@ -60,10 +60,11 @@ def solve_network(
 
     **Arguments:** `times`, strictly increasing, ≥ 0, ½-loss clock; `rtol`, relative local error (and
     absolute, times 1/√d: the size of one coordinate); `block`, as in `mflib.drift.velocity`;
-    `progress=True` shows a progress bar.
+    `mesh`, from `mflib.particle_mesh`: the particles are spread over its devices (`mflib.mesh`), which
+    gives the same numbers to rounding; `progress=True` shows a progress bar.
 
     **Raises** `ValueError` for bad arguments (shapes, particles off the sphere, times, an rtol below
-    what the dtype can give) and `SolverError` if the solve does not complete.
+    what the dtype can give, a mesh whose number of devices does not divide m) and `SolverError` if the solve does not complete.
     """
     particles = check_particles(problem, place(particles, mesh))
     times = check_times(times).astype(particles.dtype)
