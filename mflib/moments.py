@@ -43,7 +43,7 @@ def count(dim: int, p: int) -> int:
 
 def moments(
     degrees: tuple[int, ...], rows: Float[Array, "b d"], precision: str = "highest"
-) -> tuple[Float[Array, "P Q"], ...]:
+) -> tuple[Float[Array, "_ _"], ...]:
     """For each degree n of g': C summed over the rows. To be added up over blocks of rows."""
     monomials = _monomials(rows, max(map(split, degrees))[0])
     return tuple(
@@ -56,10 +56,10 @@ def from_moments(
     degrees: tuple[int, ...],
     slope: Float[Array, " k"],
     rows: Float[Array, "b d"],
-    sums: tuple[Float[Array, "P Q"], ...],
+    sums: tuple[Float[Array, "_ _"], ...],
     precision: str = "highest",
 ) -> Float[Array, "b d"]:
-    """Σ_j g'(w_i·w_j) w_j for rows w_i, from the moments of all w_j; `slope`: coefficients of g'."""
+    """Σ_j g'(w_i·w_j) w_j for rows w_i, from the moments C of all w_j; `slope`: coefficients of g'."""
     dim = rows.shape[1]
     monomials = _monomials(rows, max(map(split, degrees))[0])
     parts = {}
@@ -74,7 +74,7 @@ def from_moments(
 def mean_kernel(
     degrees: tuple[int, ...],
     kernel: Float[Array, " k"],
-    sums: tuple[Float[Array, "P Q"], ...],
+    sums: tuple[Float[Array, "_ _"], ...],
     dim: int,
     m: int,
 ) -> Float[Array, ""]:
