@@ -17,7 +17,7 @@ from ._check import Values
 from .form import Form, choose
 from .hermite import differentiate, polynomial
 from .kernels import interaction, tiled, tiled_sum
-from .mesh import map_rows, sum_over_rows
+from .mesh import map_rows, total_over_rows
 from .moments import from_moments, interaction_degrees, mean_kernel, moments
 from .problem import Problem, check_particles
 from .sharded import sharded_interaction, sharded_sum
@@ -116,7 +116,7 @@ def _form(problem, particles, form):
 
 
 def _moments(degrees, particles, form, mesh):
-    return sum_over_rows(
+    return total_over_rows(
         lambda rows: moments(degrees, rows, form.precision), particles, form.block, mesh
     )
 

@@ -136,6 +136,23 @@ def sum_over_rows(fn: Callable, rows: Float[Array, "m d"], block: int, mesh: Mes
     return jax.tree.map(jnp.add, total, fn(_cut(parts, own - left, left, mesh)))
 
 
+def total_over_rows(
+    fn: Callable, rows: Float[Array, "m d"], block: int, mesh: Mesh | None
+) -> PyTree:
+    """The same sum, for fn that is a sum over rows: each device over its own, and once over the devices."""
+    if mesh is None:
+        return sum_over_rows(fn, rows, block, None)
+    count = mesh.shape[AXIS]
+    # A sum for each device: that over the devices, at the end, is all that they exchange.
+    sums = sum_over_rows(
+        lambda some: jax.vmap(fn)(some.reshape(count, -1, rows.shape[1])),
+        rows,
+        block,
+        mesh,
+    )
+    return jax.tree.map(lambda sum_: keep(jnp.sum(sum_, axis=0), mesh, None), sums)
+
+
 def _by_device(rows: Float[Array, "m d"], mesh: Mesh | None):
     """The rows as (D, m/D, d), D, and m/D."""
     count = 1 if mesh is None else mesh.shape[AXIS]

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from ._check import Values, check_times, check_tolerance
 from .drift import drift, loss
+from .form import Form, choose
 from .integrate import integrate
 from .mesh import keep, place
 from .problem import Problem, check_particles
@@ -32,13 +33,13 @@ class Flow(eqx.Module):
     """ẇ = |w| ν(w/|w|): the direction of w follows the flow on the sphere whatever its length."""
 
     problem: Problem
-    block: int | None = eqx.field(static=True)
+    form: Form | int | None = eqx.field(static=True)
     mesh: Mesh | None = eqx.field(static=True, default=None)
 
     def __call__(self, t: Float[Array, ""], w: Float[Array, "m d"]) -> Float[Array, "m d"]:
         """Velocity of the free vectors `w`; the flow does not depend on time."""
         length = jnp.linalg.norm(w, axis=-1, keepdims=True)
-        return length * drift(self.problem, w / length, self.block, self.mesh)
+        return length * drift(self.problem, w / length, self.form, self.mesh)
 
 
 def solve_network(
@@ -47,7 +48,9 @@ def solve_network(
     times: Values,
     *,
     rtol: float = 1e-6,
+    kernel: str | None = None,
     block: int | None = None,
+    precision: str = "highest",
     mesh: Mesh | None = None,
     max_steps: int = 100_000,
     progress: bool = False,
@@ -59,19 +62,21 @@ def solve_network(
     sphere to rounding without a projection between steps.
 
     **Arguments:** `times`, strictly increasing, ≥ 0, ½-loss clock; `rtol`, relative local error (and
-    absolute, times 1/√d: the size of one coordinate); `block`, as in `mflib.drift.velocity`;
-    `mesh`, from `mflib.particle_mesh`: the particles are spread over its devices (`mflib.mesh`), which
-    gives the same numbers to rounding; `progress=True` shows a progress bar.
+    absolute, times 1/√d: the size of one coordinate); `kernel`, `block`, `precision`, as in
+    `mflib.drift.velocity`; `mesh`, from `mflib.particle_mesh`: the particles are spread over its devices
+    (`mflib.mesh`), which gives the same numbers to rounding; `progress=True` shows a progress bar.
 
     **Raises** `ValueError` for bad arguments (shapes, particles off the sphere, times, an rtol below
-    what the dtype can give, a mesh whose number of devices does not divide m) and `SolverError` if the solve does not complete.
+    what the dtype can give, a mesh whose number of devices does not divide m) and `SolverError` if the
+    solve does not complete.
     """
     particles = check_particles(problem, place(particles, mesh))
     times = check_times(times).astype(particles.dtype)
     # Ten spacings: below that the error control compares rounding with rounding.
     check_tolerance(rtol, "rtol", 10 * float(np.finfo(particles.dtype).eps), particles.dtype)
     m, d = particles.shape
-    flow = Flow(_numeric(problem), block, mesh)
+    form = choose(problem, m, d, kernel=kernel, block=block, precision=precision)
+    flow = Flow(_numeric(problem), form, mesh)
     path = integrate(
         flow,
         particles,
@@ -83,15 +88,15 @@ def solve_network(
         progress=progress,
     )
     states = normalise(path.states)
-    return Network(times, states, losses(problem, states, block, mesh), path.steps)
+    return Network(times, states, losses(problem, states, form, mesh), path.steps)
 
 
 @eqx.filter_jit
 def losses(
-    problem: Problem, path: Float[Array, "T m d"], block: int | None, mesh: Mesh | None
+    problem: Problem, path: Float[Array, "T m d"], form: Form | None, mesh: Mesh | None
 ) -> Float[Array, " T"]:
     """The population loss of every saved state."""
-    return jax.lax.map(lambda w: loss(problem, keep(w, mesh), block, mesh), path)
+    return jax.lax.map(lambda w: loss(problem, keep(w, mesh), form, mesh), path)
 
 
 def _numeric(problem: Problem) -> Problem:

@@ -46,6 +46,7 @@ from mflib import (
     solve_network,
 )
 from mflib.drift import drift, loss
+from mflib.form import Form
 from mflib.integrate import _run
 from mflib.mesh import place, sharding
 from mflib.network import Flow, _numeric
@@ -59,11 +60,15 @@ KEY = jax.random.key(1)
 STEPS = {"step": 0.1, "steps": 9, "every": 4}
 BATCHES = {**STEPS, "samples": 100, "batch": 32, "key": KEY}
 COLLECTIVE = re.compile(
-    r"= (?:\()?\w+\[([\d,]*)\]\S* (all-gather|all-to-all|collective-permute|all-reduce|reduce-scatter)"
+    r"= (\S.*?) (all-gather|all-to-all|collective-permute|all-reduce|reduce-scatter)(?:-start)?\("
 )
-
-
-BLOCKED = [(drift, 4), (drift, 32), (loss, 32)]
+BLOCKED = {
+    "drift_4": (drift, 4),
+    "drift_32": (drift, 32),
+    "drift_moments": (drift, Form("moments", 4)),
+    "loss_32": (loss, 32),
+    "loss_moments": (loss, Form("moments", 4)),
+}
 
 
 def start(m=M):
@@ -96,9 +101,13 @@ def gathered(found):
 
 
 def collectives(compiled):
-    """Numbers in what each collective operation of a compiled program gives to a device."""
+    """The kinds of collective operation in a compiled program, and how many numbers each gives to a device."""
     found = COLLECTIVE.findall(compiled.as_text())
-    return [(kind, int(np.prod([int(n) for n in shape.split(",") if n]))) for shape, kind in found]
+    kinds = [kind for _, kind in found]
+    shapes = [re.findall(r"\[([\d,]*)\]", result) for result, _ in found]
+    return kinds, [
+        sum(np.prod([int(n) for n in s.split(",") if n]) for s in each) for each in shapes
+    ]
 
 
 def memory(compiled):
@@ -127,7 +136,7 @@ def one_process():
     # A ragged number of blocks, of columns and of rows.
     odd = start(80)
     spread = place(odd, mesh)
-    values = jax.jit(lambda w: {f"{f.__name__}_{b}": f(MIXED, w, b, mesh) for f, b in BLOCKED})
+    values = jax.jit(lambda w: {name: f(MIXED, w, b, mesh) for name, (f, b) in BLOCKED.items()})
     store("blocked", drift=drift(MIXED, odd), loss=loss(MIXED, odd), **values(spread))
     store("programs", **programs(mesh))
     store("restart", **restart(mesh, many["batches"]))
@@ -138,21 +147,25 @@ def one_process():
 
 
 def programs(mesh):
-    """Memory of each device and collectives, of a whole solve and of a drift at two widths."""
+    """Memory of each device and collectives, of a whole solve and of two forms of a wide drift."""
     tolerance = jnp.asarray(1e-6)
     solve = _run.lower(
-        Flow(_numeric(MIXED), BLOCK, mesh),
+        Flow(_numeric(MIXED), Form("tiled", BLOCK), mesh),
         place(start(), mesh),
         jnp.asarray(np.pad(TIMES, (0, 5), mode="edge")),
         *(tolerance, tolerance / D**0.5, "explicit", 100_000, False),
     ).compile()
-    found = {"solve": memory(solve.compiled)}
-    operations = collectives(solve.compiled)
+    compiled = {"solve": solve.compiled}
     w = jax.ShapeDtypeStruct((2**15, D), jnp.float64, sharding=sharding(mesh))
-    compiled = jax.jit(lambda w: drift(MIXED, w, 256, mesh)).lower(w).compile()
-    found["drift"] = memory(compiled)
-    found["gathered"] = [n for _, n in collectives(compiled)]
-    return found | {"kinds": [k for k, _ in operations], "sizes": [n for _, n in operations]}
+    for kernel in ("tiled", "moments"):
+        form = Form(kernel, 256)
+        drifting = jax.jit(lambda w, form=form: drift(MIXED, w, form, mesh))
+        compiled[kernel] = drifting.lower(w).compile()
+    found = {}
+    for name, program in compiled.items():
+        found[name] = memory(program)
+        found[f"{name}_kinds"], found[f"{name}_sizes"] = collectives(program)
+    return found
 
 
 def restart(mesh, whole):

@@ -92,25 +92,35 @@ def test_saved_paths_stay_spread(found):
 def test_ragged_blocks_of_rows_and_columns(found):
     """10 rows of each device in blocks of 4, and of 1 or 4 columns of each."""
     blocked = found("blocked")
-    for name in ("drift_4", "drift_32", "loss_32"):
+    for name in blocked.keys() - {"drift", "loss"}:
         np.testing.assert_allclose(blocked[name], blocked[name.split("_")[0]], atol=1e-14)
+    assert len(blocked) == 7
 
 
-def test_devices_exchange_blocks_and_hold_their_share(found):
+def test_a_device_hears_blocks_of_particles_and_sums(found):
     programs = found("programs")
-    # A whole solve: what one device hears of the others is blocks of particles, and sums.
-    assert {"all-gather", "all-reduce"} == set(programs["kinds"])
-    sizes = programs["sizes"][programs["kinds"] == "all-gather"]
-    assert set(sizes) == {BLOCK * D}
-    assert programs["sizes"].max() == BLOCK * D < M * D
-    # Its output is the saved path of its own particles (of eight times, the last being repeated), and a few numbers.
+    kinds, sizes = programs["solve_kinds"], programs["solve_sizes"]
+    assert set(kinds) == {"all-gather", "all-reduce"}
+    assert set(sizes[kinds == "all-gather"]) == {BLOCK * D}
+    assert sizes.max() == BLOCK * D < M * D
+    assert set(programs["tiled_kinds"]) == {"all-gather"}
+    assert set(programs["tiled_sizes"]) == {256 * D}
+    # The degrees 1 and 2 of g': D_1² and D_2 D_1 numbers, once, not for each block.
+    assert programs["moments_kinds"].tolist() == ["all-reduce"]
+    assert programs["moments_sizes"].tolist() == [D * D + D * (D + 1) // 2 * D]
+
+
+def test_a_device_holds_its_share(found):
+    programs = found("programs")
+    # A solve gives the saved path of its own particles (of eight times, the last being repeated), and a few numbers.
     assert programs["solve"][2] < 1.05 * 8 * (8 * M // DEVICES * D)
-    # A wide drift: own rows in and out, as much again at work, a few block×block products, no more.
-    temporary, given, result = programs["drift"]
+    # A drift takes and gives its own rows. At work, as much again, and blocks: 256×256 overlaps, or
+    # 256 rows of monomials; all pairs of its own rows with all others would be a gigabyte.
     own = 8 * 2**15 // DEVICES * D
-    assert given == result == own
-    assert temporary < 2 * own + 2 * 8 * 256**2
-    assert max(programs["gathered"]) == 256 * D
+    for kernel in ("tiled", "moments"):
+        temporary, given, result = programs[kernel]
+        assert given == result == own
+        assert temporary < 2 * own + 2 * 8 * 256**2
 
 
 def test_restart_from_a_checkpoint_is_bit_identical(found):
