@@ -17,7 +17,7 @@ def parser(name: str, description: str) -> argparse.ArgumentParser:
     """The options of every experiment; results are merged into book/data/NAME.json."""
     made = argparse.ArgumentParser(prog=f"python -m experiments.{name}", description=description)
     add = made.add_argument
-    add("--device", choices=("cpu", "gpu"), default="cpu")
+    add("--device", choices=("cpu", "gpu"), default="cpu", help="all of them, a run on each")
     add(
         "--budget",
         type=number(float, 0),
@@ -62,12 +62,11 @@ def carry_out(
             print(table(collected))
         return 0
     try:
-        device = jax.devices(args.device)[0]
+        devices = jax.devices(args.device)
     except RuntimeError:
         made.error(f"argument --device: JAX finds no {args.device} here; see README.md, or use cpu")
     try:
-        with jax.default_device(device):
-            outcome = sweep.start(runs, order=order, budget=args.budget)
+        outcome = sweep.start(runs, order=order, budget=args.budget, devices=devices)
     except RuntimeError as error:
         made.error(f"argument --folder: {error}")
     print(f"{outcome.done} of {outcome.total} runs are finished", end="")

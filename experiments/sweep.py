@@ -17,13 +17,16 @@ import os
 import platform
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 from typing import Any, Generic, TypeVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
@@ -83,45 +86,59 @@ class Sweep(Generic[Config]):
         *,
         order: Callable[[Config], float] | None = None,
         budget: int | float = np.inf,
+        devices: Sequence[jax.Device] = (),
     ) -> Outcome:
         """Run what is not finished, smallest `order` first (None: cheapest first).
 
-        No new run begins after `budget` seconds, and Ctrl-C ends cleanly. A run that ends in a
-        `RuntimeError` (a solver that gave up, no memory) is reported and left out; the next start
-        tries it again.
+        Each of the `devices` (none: where JAX puts things) takes the next run as soon as it is free; if
+        there are several, a thread each, so that `run` must be safe to call in two at once.
+
+        No new run begins after `budget` seconds, and Ctrl-C ends cleanly: at once, but on several
+        devices when what is in flight is finished. A run that ends in a `RuntimeError` (a solver that
+        gave up, no memory) is reported and left out; the next start tries it again.
 
         **Raises** `RuntimeError` if another process is at work on this sweep.
         """
         begun = time.monotonic()
         with self._alone():
-            todo = sorted(
-                (config for config in configs if self.record(config) is None),
-                key=order or self.cost,
-            )
-            done, failed, interrupted = len(configs) - len(todo), 0, False
+            missing = [config for config in configs if self.record(config) is None]
+            todo = deque(sorted(missing, key=order or self.cost))
+            count = Counter(done=len(configs) - len(todo))
+            interrupted, lock = False, Lock()
             bar = tqdm(
                 total=sum(map(self.cost, todo)),
-                desc=f"{self.name} {done}/{len(configs)}",
+                desc=f"{self.name} {count['done']}/{len(configs)}",
                 bar_format="{desc} |{bar:20}| {elapsed}, {remaining} left",
                 smoothing=0,  # the mean rate: a single run says little
                 mininterval=0.1 if sys.stderr.isatty() else 60,
             )
-            with bar:
-                try:
-                    for config in todo:
-                        if time.monotonic() - begun >= budget:
-                            break
+
+            def take() -> Config | None:
+                with lock:
+                    late = time.monotonic() - begun >= budget
+                    return None if late or not todo else todo.popleft()
+
+            def work(device: jax.Device | None) -> None:
+                with jax.default_device(device) if device else nullcontext():
+                    while (config := take()) is not None:
                         try:
                             self._finish(config)
-                            done += 1
+                            ended = "done"
                         except RuntimeError as error:
-                            failed += 1
+                            ended = "failed"
                             bar.write(f"failed: {config}: {error}", file=sys.stderr)
-                        bar.set_description_str(f"{self.name} {done}/{len(configs)}", refresh=False)
-                        bar.update(self.cost(config))
+                        with lock:
+                            count[ended] += 1
+                            done = f"{self.name} {count['done']}/{len(configs)}"
+                            bar.set_description_str(done, refresh=False)
+                            bar.update(self.cost(config))
+
+            with bar:
+                try:
+                    _each(work, devices or [None], todo.clear)
                 except KeyboardInterrupt:
                     interrupted = True
-        return Outcome(done, len(configs), failed, interrupted)
+        return Outcome(count["done"], len(configs), count["failed"], interrupted)
 
     def _finish(self, config: Config) -> None:
         begun = time.monotonic()
@@ -198,6 +215,23 @@ class Sweep(Generic[Config]):
         output.parent.mkdir(parents=True, exist_ok=True)
         write_whole(output, _lines(collected))
         return collected
+
+
+def _each(work: Callable, devices: Sequence, stop: Callable) -> None:
+    """`work` on every device at once; on one, in this thread, where Ctrl-C reaches it.
+
+    After an exception in any of them, or here, `stop` tells the others to begin nothing new.
+    """
+    if len(devices) == 1:
+        work(devices[0])
+        return
+    with ThreadPoolExecutor(len(devices)) as threads:
+        try:
+            for ended in as_completed([threads.submit(work, device) for device in devices]):
+                ended.result()
+        except BaseException:
+            stop()
+            raise
 
 
 def versions() -> dict[str, str]:

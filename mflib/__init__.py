@@ -26,6 +26,7 @@ from .large_dimension import (
 )
 from .linear import solve_gap_ode as solve_gap_ode
 from .mean_field import MeanField as MeanField, solve_mean_field as solve_mean_field
+from .mesh import particle_mesh as particle_mesh
 from .moment_path import MomentPath as MomentPath, moment_path as moment_path
 from .multi_index import MultiIndex as MultiIndex
 from .network import Network as Network, solve_network as solve_network

@@ -8,6 +8,7 @@ of the step only, not on the width: two networks given the same key see the same
 that goes on from a saved state is the one that was never interrupted, bit for bit.
 """
 
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,16 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, Key
 from tqdm import tqdm
 
 from ._check import Scalar, Values, require
 from .checkpoint import Checkpoint, fingerprint
-from .drift import drift, loss
+from .drift import drift
 from .empirical import empirical_drift, path_losses
-from .network import Network
+from .mesh import keep, place, stack
+from .network import Network, losses
 from .problem import Problem, check_particles
 from .sphere import normalise
 from .tasks import Task, corners, sampled
@@ -47,12 +50,13 @@ class Descent(Network):
 
 class _Population(eqx.Module):
     problem: Problem
+    mesh: Mesh | None = eqx.field(static=True)
 
     def order(self, number):
         return jnp.zeros(0, jnp.int32)
 
     def velocity(self, number, w, order):
-        return drift(self.problem, w), order
+        return drift(self.problem, w, mesh=self.mesh), order
 
 
 class _Sample(eqx.Module):
@@ -105,15 +109,18 @@ class _Fresh(eqx.Module):
 
 
 @eqx.filter_jit
-def _advance(source, w: Float[Array, "m d"], step, first: Int[Array, ""], last: Int[Array, ""]):
-    """Steps first, …, last − 1. The numbers are traced: one program for any number of steps."""
+def _advance(
+    source, w: Float[Array, "m d"], step, first: Int[Array, ""], last: Int[Array, ""], mesh
+):
+    """Steps first, …, last − 1, and whether all is finite. The numbers are traced: one program for all."""
 
     def body(number, state):
         w, order = state
         velocity, order = source.velocity(number, w, order)
-        return normalise(w + step * velocity), order
+        return keep(normalise(w + step * velocity), mesh), order
 
-    return jax.lax.fori_loop(first, last, body, (w, source.order(first)))[0]
+    w, _ = jax.lax.fori_loop(first, last, body, (w, source.order(first)))
+    return w, jnp.all(jnp.isfinite(w))
 
 
 def descend(
@@ -128,6 +135,7 @@ def descend(
     every: int | None = None,
     start: int = 0,
     checkpoint: Path | str | None = None,
+    mesh: Mesh | None = None,
     progress: bool = False,
 ) -> Descent:
     r"""Projected gradient descent $w_i ← (w_i + η \hatν_i)/‖·‖$ from `particles`.
@@ -148,37 +156,49 @@ def descend(
     - `start`: the number of steps that `particles` have behind them: going on from a saved state gives
       the uninterrupted descent, bit for bit.
     - `checkpoint`: a file that holds every saved state as soon as it is reached. If it exists, the
-      descent goes on from there; it must belong to the same arguments.
+      descent goes on from there; it must belong to the same arguments (`mesh` may be another). Not for a
+      mesh of several processes: store each process's own rows of a result, and go on with `start`.
+    - `mesh`, from `mflib.particle_mesh`: the particles are spread over its devices (`mflib.mesh`), and
+      each has all examples. The same numbers to rounding; bit for bit on the same mesh.
     - `progress`: shows a progress bar.
 
-    **Raises** `ValueError` for bad arguments (a checkpoint of another descent included), and
+    **Raises** `ValueError` for bad arguments (a checkpoint of another descent, or a mesh whose number of
+    devices does not divide m, included), and
     `FloatingPointError` if the particles leave the finite numbers.
     """
-    particles = check_particles(problem, particles)
+    particles = check_particles(problem, place(particles, mesh))
     _check(problem, step, steps, samples, batch, key, every, start)
+    require(
+        checkpoint is None or particles.is_fully_addressable,
+        "checkpoint",
+        "None on a mesh of several processes (let each store its own rows of a result, and go on with `start`)",
+        checkpoint,
+    )
     dtype = particles.dtype
     problem = _cast(problem, dtype)
-    source, pool, test = _examples(problem, samples, batch, key, dtype)
+    source, pool, test = _examples(problem, samples, batch, key, dtype, mesh)
     marks = [*range(start, steps, every or steps - start), steps]
     file = checkpoint and Checkpoint(
         Path(checkpoint),
         fingerprint(problem, particles, float(step), marks, samples, batch, key),
     )
-    states = list(file.load()) if file else []
-    states = states or [np.asarray(particles)]
+    # What is saved waits on the host, unless it is spread over many devices: there it has its place.
+    saved = np.asarray if mesh is None else partial(place, mesh=mesh)
+    states = [saved(state) for state in (file.load() if file else ())] or [saved(particles)]
     todo = marks[len(states) - 1 :]
     bar = tqdm(total=steps, initial=todo[0], desc="descent", disable=not progress)
     with bar:
         for first, last in pairwise(todo):
-            w = _advance(
+            w, finite = _advance(
                 source,
                 jnp.asarray(states[-1]),
                 jnp.asarray(step, dtype),
                 jnp.asarray(first, jnp.int32),
                 jnp.asarray(last, jnp.int32),
+                mesh,
             )
-            states.append(np.asarray(w))
-            if not np.isfinite(states[-1]).all():
+            states.append(saved(w))
+            if not finite:
                 raise FloatingPointError(
                     f"the descent left the finite numbers between steps {first} and {last} "
                     f"(step = {float(step):g}, m = {particles.shape[0]}, d = {particles.shape[1]}). "
@@ -187,11 +207,11 @@ def descend(
             if file:
                 file.save(states)
             bar.update(last - first)
-    path = jnp.asarray(np.stack(states))
+    path = stack(states, mesh)
     return Descent(
         times=jnp.asarray(np.array(marks) * float(step), dtype),
         particles=path,
-        loss=_population_losses(problem, path) if test is None else path_losses(*test, path),
+        loss=losses(problem, path, None, mesh) if test is None else path_losses(*test, path),
         steps=jnp.asarray(steps),
         pool_loss=None if pool is None else path_losses(*pool, path),
     )
@@ -238,10 +258,10 @@ def _cast(problem, dtype):
     )
 
 
-def _examples(problem, samples, batch, key, dtype):
+def _examples(problem, samples, batch, key, dtype, mesh):
     """Where velocities come from; (task, inputs, labels) of the sample and of the fresh test."""
     if samples is None and batch is None and not isinstance(problem, Task):
-        return _Population(problem), None, None
+        return _Population(problem, mesh), None, None
     task = sampled(problem)
     if samples is None and batch is None:
         population = _labelled(task, corners(task.dim).astype(dtype))
@@ -263,8 +283,3 @@ def _examples(problem, samples, batch, key, dtype):
 @eqx.filter_jit
 def _labelled(task: Task, inputs: Float[Array, "n d"]):
     return task, inputs, task.target(inputs)
-
-
-@eqx.filter_jit
-def _population_losses(problem, path: Float[Array, "T m d"]) -> Float[Array, " T"]:
-    return jax.lax.map(lambda w: loss(problem, w), path)

@@ -1,4 +1,6 @@
-"""The velocity of m neurons: dense and blocked forms, gradients, symmetries."""
+"""The velocity of m neurons: its three forms, gradients, symmetries."""
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +9,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from mflib import Activation, SingleIndex, sample_sphere
-from mflib.drift import loss, velocity
+from mflib.drift import drift, loss, velocity
+from mflib.form import Form
 from mflib.sphere import tangent
 
 MIXED = SingleIndex(
@@ -46,26 +49,70 @@ def test_velocity_is_the_formula_written_out():
     np.testing.assert_allclose(velocity(MIXED, w), expected, atol=1e-13)
 
 
-@pytest.mark.parametrize("block", [1, 5, 8, 23, 24, 100])
-def test_blocked_form_is_the_dense_one(block):
-    w = start(2)
-    np.testing.assert_allclose(velocity(MIXED, w, block=block), velocity(MIXED, w), atol=1e-14)
-    np.testing.assert_allclose(loss(MIXED, w, block), loss(MIXED, w), atol=1e-14)
+@pytest.mark.parametrize(
+    ("m", "dim", "coefficients", "form"),
+    [
+        (1, 3, [0, 1, 0, 0.5], Form("tiled", 3)),
+        (1, 3, [0, 1, 0, 0.5], Form("moments", 3)),
+        (37, 5, [0.3, 0.4, 0.5, 0, 0.7, 0.1], Form("tiled", 16)),
+        (37, 5, [0.3, 0.4, 0.5, 0, 0.7, 0.1], Form("moments", 16)),
+        (33, 4, [0.1, 0, 0, 0, 0, 0, 1], Form("moments", 33)),
+    ],
+)
+def test_every_form_is_the_dense_one(m, dim, coefficients, form):
+    """Also where blocks do not divide m, for degrees of g' from 0 to 5, with and without gaps."""
+    problem = SingleIndex(dim, Activation(coefficients))
+    both = jax.jit(
+        lambda w, form: (drift(problem, w, form), loss(problem, w, form)), static_argnums=1
+    )
+
+    @given(seeds)
+    def equal(seed):
+        w = start(seed, m, dim)
+        for found, expected in zip(both(w, form), both(w, Form("dense", m)), strict=True):
+            np.testing.assert_allclose(found, expected, atol=1e-13)
+
+    equal()
 
 
-def test_blocked_form_holds_no_square_buffer():
-    """The compiled blocked drift needs less scratch memory than one m×m array."""
+@pytest.mark.parametrize("kernel", ["dense", "tiled", "moments"])
+def test_single_precision(kernel):
+    """Sums of at most 136 products of numbers below 1: tens of spacings of float32, not a digit more."""
+    problem, w = SingleIndex(16, Activation.hermite(4)), start(5, 200, 16)
+    rounded = w.astype(jnp.float32)
+    found = velocity(problem, rounded, kernel=kernel, block=64 if kernel == "tiled" else None)
+    assert found.dtype == jnp.float32
+    exact = jax.jit(lambda w: drift(problem, w))(rounded.astype(float))
+    spacing = np.finfo(np.float32).eps
+    np.testing.assert_allclose(found, exact, atol=20 * spacing * float(jnp.abs(exact).max()))
+
+
+def test_no_form_but_the_dense_one_holds_a_square_buffer():
+    """Compiled, tiles and moments need less scratch memory than an eighth of one m×m array."""
     m = 4096
     w = jax.ShapeDtypeStruct((m, 7), jnp.float64)
 
-    def scratch(block):
-        from mflib.drift import drift
-
-        compiled = jax.jit(lambda v: drift(MIXED, v, block)).lower(w).compile()
+    def scratch(form):
+        compiled = jax.jit(lambda v: drift(MIXED, v, form)).lower(w).compile()
         return compiled.memory_analysis().temp_size_in_bytes
 
-    assert scratch(128) < 8 * m * m / 8
-    assert scratch(m) >= 8 * m * m
+    assert scratch(Form("tiled", 128)) < 8 * m * m / 8
+    assert scratch(Form("moments", 128)) < 8 * m * m / 8
+    assert scratch(Form("dense", m)) >= 8 * m * m
+
+
+@pytest.mark.parametrize("kernel", ["tiled", "moments"])
+def test_forms_can_be_differentiated_forwards(kernel):
+    """As the book does with the drift, to see how a velocity changes with the particles."""
+    w, along = start(6), start(7)
+
+    @partial(jax.jit, static_argnums=0)
+    def derivative(form):
+        return jax.jvp(lambda v: drift(MIXED, v, form), (w,), (along,))[1]
+
+    np.testing.assert_allclose(
+        derivative(Form(kernel, 10)), derivative(Form("dense", 24)), atol=1e-13
+    )
 
 
 def test_loss_is_the_mean_square_error_on_samples():
@@ -112,8 +159,3 @@ def test_bad_particles(particles, message):
     with pytest.raises(ValueError, match=message) as error:
         velocity(MIXED, particles)
     assert "`particles`" in str(error.value)
-
-
-def test_bad_block():
-    with pytest.raises(ValueError, match="`block`"):
-        velocity(MIXED, start(0), block=0)

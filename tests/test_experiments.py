@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -107,6 +108,26 @@ def test_interruption_keeps_what_is_done(sweep):
 
     outcome = dataclasses.replace(sweep, run=stop).start(SQUARES)
     assert (outcome.done, outcome.interrupted) == (2, True)
+
+
+def test_interruption_on_several_devices(sweep):
+    """What is in flight on the other device is finished, and nothing new begun."""
+    sweep, _ = sweep
+    both = threading.Barrier(2, timeout=60)
+
+    def stop(config):
+        if config.x < 2:
+            both.wait()
+        if config.x == 1:
+            raise KeyboardInterrupt
+        time.sleep(0.2)
+        return {}
+
+    configs = [Square(float(x)) for x in range(30)]
+    outcome = dataclasses.replace(sweep, run=stop).start(configs, devices=2 * jax.devices())
+    assert outcome.interrupted and outcome.failed == 0
+    assert 1 <= outcome.done < 15  # 1, if this process gets to run within 0.2 seconds
+    assert sweep.record(configs[0]) and not sweep.record(configs[-1])
 
 
 def test_two_at_a_time_are_refused(sweep):

@@ -1,0 +1,107 @@
+r"""Which form of the sum over all pairs of neurons is fastest: a cost model (chapter 14).
+
+Costs are in flops of a large matrix product, so that only ratios of rates enter:
+
+    dense    m² (4d + PAIR)
+    tiled    n T² (4d + PAIR) + ½ n(n−1) T² (6d + PAIR) + ½ n(n+1) CALL,      n = m/T
+    moments  Σ_n m [4 D_p D_q + GATHER (2 D_p + D_q + d D_{q−1})] + CALL,      D_p = C(d+p−1, p), p + q = n + 1
+
+and the constants were measured by `python -m benchmarks --only constants`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ._check import require
+from .kernels import tile_size
+from .moments import count, interaction_degrees, split
+from .problem import Problem
+
+KERNELS = ("dense", "tiled", "moments")
+PRECISIONS = ("highest", "high", "default")
+
+# Flops of a matrix product in the time of: one pair's polynomial; one monomial; starting one tile.
+PAIR = 30.0
+GATHER = 250.0
+CALL = 5e6
+# 512² float32 are 1 MB, half of a core's second-level cache; slower were 128, 256, 1024 and 2048.
+_TILE = {"dense": 1, "tiled": 512, "moments": 512}
+# Moments are all kept: at most 2^26 numbers (half a gigabyte in float64) unless asked for, then 2^28.
+_CHOSEN_MOMENTS, _MOST_MOMENTS = 2**26, 2**28
+
+
+@dataclass(frozen=True)
+class Form:
+    """How the sum is done: `kernel`, rows at once (`block`), and the precision of matrix products."""
+
+    kernel: str
+    block: int
+    precision: str = "highest"
+
+
+def costs(problem: Problem, m: int, dim: int, block: int | None = None) -> dict[str, float]:
+    """The cost of each kernel in flops of a large matrix product, as the equations above say."""
+    rows = tile_size(m, block or _TILE["tiled"])
+    tiles = -(-m // rows)
+    degrees = interaction_degrees(problem)
+    off = tiles * (tiles - 1) / 2
+    moments = 0.0
+    for p, q in map(split, degrees):
+        gathered = 2 * count(dim, p) + count(dim, q) + dim * count(dim, q - 1)
+        moments += 4 * count(dim, p) * count(dim, q) + GATHER * gathered
+    return {
+        "dense": m**2 * (4 * dim + PAIR),
+        "tiled": rows**2 * (tiles * (4 * dim + PAIR) + off * (6 * dim + PAIR))
+        + (tiles + off) * CALL,
+        "moments": m * moments + CALL,
+    }
+
+
+def moment_numbers(problem: Problem, dim: int) -> int:
+    """How many numbers the moment form keeps: Σ_n D_p D_q."""
+    return sum(count(dim, p) * count(dim, q) for p, q in map(split, interaction_degrees(problem)))
+
+
+def choose(
+    problem: Problem,
+    m: int,
+    dim: int,
+    *,
+    kernel: str | None = None,
+    block: int | None = None,
+    precision: str = "highest",
+) -> Form:
+    """The cheapest form for m particles in dimension `dim` by `costs`, or the one asked for.
+
+    `block` alone asks for tiles of so many rows (for the dense form, if that is all).
+
+    **Raises** `ValueError` for an unknown `kernel` or `precision`, `block` < 1, and moments of more
+    than 2^28 numbers.
+    """
+    require(kernel is None or kernel in KERNELS, "kernel", f"one of {KERNELS} or None", kernel)
+    check_block(block)
+    require(precision in PRECISIONS, "precision", f"one of {PRECISIONS}", precision)
+    if kernel is None and block is not None:
+        kernel = "tiled" if block < m else "dense"
+    if kernel is None:
+        cost = costs(problem, m, dim)
+        if moment_numbers(problem, dim) > _CHOSEN_MOMENTS:
+            del cost["moments"]
+        kernel = min(cost, key=cost.get)
+    if kernel == "moments":
+        size = moment_numbers(problem, dim)
+        require(
+            size <= _MOST_MOMENTS,
+            "kernel",
+            f"'tiled' or 'dense' where the moments are more than {_MOST_MOMENTS} numbers",
+            f"'moments', which are {size} for d = {dim} and degrees {interaction_degrees(problem)} of g'",
+        )
+    return Form(kernel, m if kernel == "dense" else int(block or _TILE[kernel]), precision)
+
+
+def check_block(block: Any) -> None:
+    """`block` is None or an integer ≥ 1."""
+    fits = block is None or (isinstance(block, int | np.integer) and block >= 1)
+    require(fits, "block", "an integer, at least 1, or None", block)
