@@ -119,7 +119,10 @@ def grade(output: Path) -> bool:
         ]
         same &= not differs
         print(f"{name}: nbgrader releases {'what we do' if not differs else differs}")
-        for who, folder in (("full", course / "source" / name), ("empty", course / "release" / name)):
+        for who, folder in (
+            ("full", course / "source" / name),
+            ("empty", course / "release" / name),
+        ):
             handed_in = course / "submitted" / who / name
             handed_in.mkdir(parents=True)
             shutil.copy(folder / f"{name}.ipynb", handed_in)
@@ -131,7 +134,9 @@ def grade(output: Path) -> bool:
         rows = {(row["assignment"], row["student_id"]): row for row in csv.DictReader(table)}
     for key, points in expected.items():
         row = rows[key]
-        print(f"{' '.join(key)}: {float(row['score']):g} of {float(row['max_score']):g}, {points} by tests")
+        print(
+            f"{' '.join(key)}: {float(row['score']):g} of {float(row['max_score']):g}, {points} by tests"
+        )
         same &= float(row["score"]) == points
     return same
 
