@@ -18,10 +18,10 @@ BUILD = $(BIN)/python tools/runtime.py && rm -rf _build/html _build/.doctrees _b
 	echo && echo "The book is in _build/html: open $(CURDIR)/_build/html/index.html"
 
 .DEFAULT_GOAL := help
-.PHONY: help book html pdf slides course run serve widths laws families test lint format lock clean
+.PHONY: help book html pdf slides course assignments run serve widths laws families test lint format lock clean
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The environment. Hashes are required for every package, and the package in this folder is built with the locked
 # build tools, so nothing comes in unpinned. The stamp makes a changed lock refresh an old .venv.
@@ -49,8 +49,11 @@ pdf: html ## Build as html does, then print the whole book as one PDF (needs Chr
 slides: html ## Build as html does, then cut a deck of slides out of each chapter's page, each one file
 	$(BIN)/python tools/slides.py
 
-course: $(INSTALLED) ## Write the chapters as notebooks for students (solutions stripped) and for instructors
+course: assignments ## Write the chapters as notebooks for students (solutions stripped) and for instructors, and the problem sets
 	$(BIN)/python tools/course.py
+
+assignments: $(INSTALLED) ## Write the graded problem sets: students' notebooks, and a course folder for nbgrader
+	$(BIN)/python tools/assignments.py
 
 run: $(INSTALLED) ## Execute the chapters in place; outputs are stored in normal form
 	$(BIN)/python tools/execute.py --jobs $(JOBS)
