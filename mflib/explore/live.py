@@ -1,5 +1,7 @@
 """Sliders with a kernel: each move computes the picture anew."""
 
+import gc
+
 import ipywidgets as widgets
 
 from .frames import picture
@@ -30,4 +32,7 @@ def live(explorer: Explorer) -> widgets.VBox:
     for slider in sliders:
         slider.observe(show, "value")
     show()
+    # Compilation leaves millions of objects, and looking through them takes half a second: not during a move.
+    gc.collect()
+    gc.freeze()
     return widgets.VBox([*sliders, shown])
