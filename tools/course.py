@@ -145,9 +145,9 @@ def write_all(root: Path, output: Path) -> int:
     """Write the notebooks of every numbered chapter; how many chapters there were."""
     labels, macros = plain.names(root), plain.macros(root)
     book = [chapter for chapter in chapters(root) if chapter.number]
-    shutil.rmtree(output, ignore_errors=True)
     for audience in INTRODUCTION:
         folder = output / audience
+        shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(root / "book" / "data", folder / "data")
         for chapter in book:
             made = notebook(chapter, audience, labels, macros)
