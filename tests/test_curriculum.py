@@ -46,7 +46,8 @@ def test_every_dependency_is_in_the_text():
 
 
 def test_every_chapter_is_in_one_week_or_optional():
-    rows = re.findall(r"^\| (\d|optional) \|(.*)$", SYLLABUS, re.MULTILINE)
+    weeks = SYLLABUS.partition("## Six weeks")[2].partition("###")[0]
+    rows = re.findall(r"^\| (\d|optional) \|(.*)$", weeks, re.MULTILINE)
     taught = [name for _, row in rows for name in re.findall(r"\{doc\}`(\w+)`", row)]
     assert taught == NAMES
     assert [week for week, _ in rows if week != "optional"] == list("123456")
