@@ -213,7 +213,7 @@ class Sweep(Generic[Config]):
             **summarise([(config, record["result"]) for config, record in found]),
         }
         output.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(output, _lines(collected))
+        write_whole(output, lines(collected))
         return collected
 
 
@@ -274,7 +274,7 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(_canonical(value).encode()).hexdigest()
 
 
-def _lines(collected: Mapping[str, Any]) -> str:
+def lines(collected: Mapping[str, Any]) -> str:
     """JSON with a line for each entry of a list of dictionaries, so that a diff says what changed."""
 
     def part(value: Any) -> str:
