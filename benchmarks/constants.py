@@ -22,9 +22,9 @@ def constants(quick: bool) -> Iterator[Measured]:
     m = 16384 // scale
     problem = network(1, 16)[0]
     cases = {
-        "PAIR": (m, 16, Form("tiled", 512)),
+        "PAIR": (m, 16, Form("tiled", 256)),
         "GATHER": (8 * m, 16, Form("moments", 512)),
-        "CALL": (4096 // scale, 16, Form("tiled", 32)),
+        "CALL": (4096 // scale, 16, Form("tiled", 16)),
     }
     made = {product: compiled(partial(jnp.matmul, precision="highest"), matrix, matrix)[0]}
     for name, (width, dim, shape) in cases.items():

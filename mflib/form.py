@@ -3,10 +3,10 @@ r"""Which form of the sum over all pairs of neurons is fastest: a cost model (ch
 Costs are in flops of a large matrix product, so that only ratios of rates enter:
 
     dense    m² (4d + PAIR)
-    tiled    n T² (4d + PAIR) + ½ n(n−1) T² (6d + PAIR) + ½ n(n+1) CALL,      n = m/T
-    moments  Σ_n m [4 D_p D_q + GATHER (2 D_p + D_q + d D_{q−1})] + CALL,      D_p = C(d+p−1, p), p + q = n + 1
+    tiled    N T² (4d + PAIR) + ½ N(N−1) T² (6d + PAIR) + ½ N(N+1) CALL,      N = m/T tiles
+    moments  Σ_n m [4 D_p D_q + GATHER (2 D_p + D_q + d D_{q−1})] + N (d + 8) CALL,      N = m/T blocks,
 
-and the constants were measured by `python -m benchmarks --only constants`.
+with D_p = C(d+p−1, p), p + q = n + 1, n the degrees of g'. `python -m benchmarks --only constants` measures them.
 """
 
 from dataclasses import dataclass
@@ -22,12 +22,14 @@ from .problem import Problem
 KERNELS = ("dense", "tiled", "moments")
 PRECISIONS = ("highest", "high", "default")
 
-# Flops of a matrix product in the time of: one pair's polynomial; one monomial; starting one tile.
-PAIR = 30.0
-GATHER = 250.0
-CALL = 5e6
-# 512² float32 are 1 MB, half of a core's second-level cache; slower were 128, 256, 1024 and 2048.
-_TILE = {"dense": 1, "tiled": 512, "moments": 512}
+# Flops of a large float32 product in the time of one pair's polynomial, one monomial, one small operation:
+# measured on one core of a CPU with 512-bit vectors (110 Gflop/s), and no more than a factor of two apart there
+# for d from 8 to 128 and for float64. Not measured on a GPU.
+PAIR, GATHER, CALL = 80.0, 45.0, 3e5
+# The time of tiles is flat from 128 to 512 rows and rises beyond, where they leave the second-level cache.
+_ROWS = {"tiled": 256, "moments": 512}
+# A millisecond: below that the dense form is taken, which compiles in the shortest time.
+_SMALL = 1e8
 # Moments are all kept: at most 2^26 numbers (half a gigabyte in float64) unless asked for, then 2^28.
 _CHOSEN_MOMENTS, _MOST_MOMENTS = 2**26, 2**28
 
@@ -43,7 +45,7 @@ class Form:
 
 def costs(problem: Problem, m: int, dim: int, block: int | None = None) -> dict[str, float]:
     """The cost of each kernel in flops of a large matrix product, as the equations above say."""
-    rows = tile_size(m, block or _TILE["tiled"])
+    rows = tile_size(m, block or _ROWS["tiled"])
     tiles = -(-m // rows)
     degrees = interaction_degrees(problem)
     off = tiles * (tiles - 1) / 2
@@ -55,7 +57,7 @@ def costs(problem: Problem, m: int, dim: int, block: int | None = None) -> dict[
         "dense": m**2 * (4 * dim + PAIR),
         "tiled": rows**2 * (tiles * (4 * dim + PAIR) + off * (6 * dim + PAIR))
         + (tiles + off) * CALL,
-        "moments": m * moments + CALL,
+        "moments": m * moments + -(-m // (block or _ROWS["moments"])) * (dim + 8) * CALL,
     }
 
 
@@ -73,7 +75,7 @@ def choose(
     block: int | None = None,
     precision: str = "highest",
 ) -> Form:
-    """The cheapest form for m particles in dimension `dim` by `costs`, or the one asked for.
+    """The cheapest form for m particles in dimension `dim` by `costs` (dense below 1e8), or the one asked for.
 
     `block` alone asks for tiles of so many rows (for the dense form, if that is all).
 
@@ -89,7 +91,7 @@ def choose(
         cost = costs(problem, m, dim)
         if moment_numbers(problem, dim) > _CHOSEN_MOMENTS:
             del cost["moments"]
-        kernel = min(cost, key=cost.get)
+        kernel = "dense" if cost["dense"] <= _SMALL else min(cost, key=cost.get)
     if kernel == "moments":
         size = moment_numbers(problem, dim)
         require(
@@ -98,7 +100,7 @@ def choose(
             f"'tiled' or 'dense' where the moments are more than {_MOST_MOMENTS} numbers",
             f"'moments', which are {size} for d = {dim} and degrees {interaction_degrees(problem)} of g'",
         )
-    return Form(kernel, m if kernel == "dense" else int(block or _TILE[kernel]), precision)
+    return Form(kernel, m if kernel == "dense" else int(block or _ROWS[kernel]), precision)
 
 
 def check_block(block: Any) -> None:

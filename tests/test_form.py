@@ -48,7 +48,7 @@ def test_tiles_waste_little(m, largest):
     ("problem", "m", "dim", "kernel"),
     [
         (QUARTIC, 64, 16, "dense"),
-        (QUARTIC, 512, 128, "dense"),
+        (QUARTIC, 400, 128, "dense"),
         (QUARTIC, 16384, 128, "tiled"),
         (QUARTIC, 32768, 32, "moments"),
         (QUARTIC, 10**6, 128, "tiled"),  # 2^26 moments would cost less, and as much memory again
