@@ -118,7 +118,7 @@ FEWER = """() => {
   document.body.normalize();
 }"""
 # The theme lets the keyboard reach what scrolls, a moment after the window has another size.
-REACHABLE = """() => [...document.querySelectorAll("pre")].every(
+REACHABLE = """() => [...document.querySelectorAll("pre, .pst-scrollable-table-container")].every(
   (e) => e.scrollWidth <= e.clientWidth || e.tabIndex === 0)"""
 OPEN = "(open) => document.querySelectorAll('details').forEach((e) => { e.open = open; })"
 STILL = "* { animation: none !important; transition: none !important; }"
