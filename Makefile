@@ -18,7 +18,7 @@ BUILD = $(BIN)/python tools/runtime.py && rm -rf _build/html _build/.doctrees _b
 	echo && echo "The book is in _build/html: open $(CURDIR)/_build/html/index.html"
 
 .DEFAULT_GOAL := help
-.PHONY: help book html pdf slides course assignments run serve widths laws families bench test lint format lock clean
+.PHONY: help book html pdf slides course assignments run serve widths laws families million bench test lint format lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ laws: $(INSTALLED) ## Solve the 1/m law and its bounds in large dimensions (half
 
 families: $(INSTALLED) ## Run every experiment of the paper's authors at a small size (an hour or two)
 	$(BIN)/python -m experiments.families $(ARGS)
+
+million: $(INSTALLED) ## Train a network of a million neurons beside its limit (half an hour)
+	$(BIN)/python -m experiments.million $(ARGS)
 
 bench: $(INSTALLED) ## Time the drift and the solvers against what they replace (ten minutes of a quiet machine)
 	$(BIN)/python -m benchmarks $(ARGS)

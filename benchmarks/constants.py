@@ -31,9 +31,14 @@ def constants(quick: bool) -> Iterator[Measured]:
         _, w = network(width, dim)
         made[name] = compiled(lambda v, shape=shape: drift(problem, v, shape), w)[0]
 
+    numbers = jnp.zeros(2**26 // scale**2, jnp.float32)
+    made["copy"] = compiled(lambda x: x + 1, numbers)[0]
+
     def found(name: str, ratio: float) -> dict[str, float]:
         if name == product:
             return {}
+        if name == "copy":  # read and written: flops of a product in the time of one byte
+            return {"flops_per_byte": ratio * 2 * side**3 / (2 * numbers.nbytes)}
         width, dim, shape = cases[name]
         total = ratio * 2 * side**3
         known = getattr(form, name)

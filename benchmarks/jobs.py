@@ -12,13 +12,16 @@ from mflib.drift import loss
 from mflib.form import Form
 from mflib.sphere import tangent
 
-H4 = mflib.Activation([0, 0, 0, 0, 1])
+
+def quartic() -> mflib.Activation:
+    """σ = h_4, with coefficients in the precision that is on when it is made."""
+    return mflib.Activation([0, 0, 0, 0, 1])
 
 
 def network(m: int, dim: int, dtype: Any = jnp.float32):
     """(σ = h_4 in dimension d, m particles from the uniform start)."""
     start = mflib.sample_sphere(jax.random.key(0), m, dim)
-    return mflib.SingleIndex(dim, H4), start.astype(dtype)
+    return mflib.SingleIndex(dim, quartic()), start.astype(dtype)
 
 
 def autodiff(m: int, dim: int) -> Callable:
@@ -78,7 +81,7 @@ def gap(m: int, dim: int, seed: int = 0) -> Callable[[], Any]:
 
 
 def _until(dim: int):
-    problem = mflib.SingleIndex(dim, H4)
+    problem = mflib.SingleIndex(dim, quartic())
     return problem, jnp.linspace(0, mflib.time_to_loss(problem, 0.1), 9)
 
 

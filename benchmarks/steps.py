@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import mflib
-from benchmarks.jobs import H4
+from benchmarks.jobs import quartic
 from benchmarks.measure import Measured
 from mflib.drift import drift
 from mflib.network import Flow, _numeric
@@ -25,9 +25,9 @@ def steps(quick: bool) -> Iterator[Measured]:
     with jax.enable_x64(True):
         mixed = mflib.Activation([0, 0, 0, 0.6, 0, 0.8])
         hemisphere = {"hemisphere": True}
-        cases = [("h4", H4, 16, {})]
+        cases = [("h4", quartic(), 16, {})]
         if not quick:
-            cases += [("h4", H4, 64, {}), ("0.6 h3 + 0.8 h5", mixed, 16, hemisphere)]
+            cases += [("h4", quartic(), 64, {}), ("0.6 h3 + 0.8 h5", mixed, 16, hemisphere)]
         for name, sigma, dim, where in cases:
             m = 64 if quick else 256
             yield from _case(f"{name}, d = {dim}, m = {m}", sigma, dim, m, where, quick)
