@@ -1,6 +1,7 @@
 """What is timed: one function for each candidate, given its sizes, that returns a call without arguments."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import jax
@@ -73,13 +74,20 @@ def law(dim: int, tol: float) -> Callable[[], Any]:
 def gap(m: int, dim: int, seed: int = 0) -> Callable[[], Any]:
     """One network beside its limit, which is solved once for all seeds."""
     problem, times = _until(dim)
-    path = mflib.moment_path(problem, float(times[-1]))
+    path = _path(dim)
     start = mflib.sample_sphere(jax.random.key(seed), m, dim)
     return lambda: jax.block_until_ready(
         mflib.measure_gap(problem, start, times, path=path, rtol=1e-4)
     )
 
 
+@cache
+def _path(dim: int):
+    problem, times = _until(dim)
+    return mflib.moment_path(problem, float(times[-1]))
+
+
+@cache
 def _until(dim: int):
     problem = mflib.SingleIndex(dim, quartic())
     return problem, jnp.linspace(0, mflib.time_to_loss(problem, 0.1), 9)

@@ -20,7 +20,7 @@ def infinite(quick: bool) -> Iterator[Measured]:
     """
     dim, widths, seeds = (8, (64, 128), 2) if quick else (16, (1024, 4096), 8)
     with jax.enable_x64(True):
-        exact = jobs.infinite_width(dim, 1e-7)().loss
+        exact = jobs.infinite_width(dim, 1e-5)().loss
         errors = []
         for m in widths:
             found = [jobs.finite_width(m, dim, seed)().loss - exact for seed in range(seeds)]
