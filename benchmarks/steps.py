@@ -15,7 +15,8 @@ from mflib.drift import drift
 from mflib.network import Flow, _numeric
 from mflib.sphere import normalise
 
-SOLVERS = ("Heun", "Bosh3", "Dopri5", "Tsit5", "Dopri8")
+# Each with its smallest tolerance: the second order would need 10^5 evaluations for the last two digits.
+SOLVERS = {"Heun": 1e-6, "Bosh3": 1e-7, "Dopri5": 1e-8, "Tsit5": 1e-8, "Dopri8": 1e-8}
 TOLERANCES = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
 ROW = "6 steps"
 
@@ -39,10 +40,11 @@ def _case(case, sigma, dim, m, where, quick) -> Iterator[Measured]:
     flow = Flow(_numeric(problem), mflib.form.Form("dense", m))
     until = _time_to(problem, start, 0.1)
     best = _solve(diffrax.Dopri8(), flow, start, until, 1e-11)[0]
-    for solver in SOLVERS[3:4] if quick else SOLVERS:
+    for solver in ("Tsit5",) if quick else SOLVERS:
         for rtol in TOLERANCES[2:4] if quick else TOLERANCES:
-            made = getattr(diffrax, solver)()
-            state, count = _solve(made, flow, start, until, rtol)
+            if rtol < SOLVERS[solver]:
+                continue
+            state, count = _solve(getattr(diffrax, solver)(), flow, start, until, rtol)
             extra = {"rtol": rtol, "evaluations": count, "error": _distance(state, best)}
             yield Measured(ROW, case, f"{solver}, rtol = {rtol:.0e}", None, extra=extra)
     # First order: error × steps is constant, and checked to be.

@@ -7,19 +7,20 @@ import jax
 import numpy as np
 
 import mflib
-from experiments.million import Config, run
+from experiments.million import _gap
+from mflib.drift import loss
 
 DATA = Path(__file__).parents[1] / "book" / "data" / "million.json"
 
 
 def test_the_gap_through_moments_is_the_measured_gap():
-    found = run(Config(60, 8, 3))
     problem = mflib.SingleIndex(8, mflib.Activation([0, 0, 0, 0, 1]))
     start = mflib.sample_sphere(jax.random.key(3), 60, 8)
-    expected = mflib.measure_gap(problem, start, found["times"], rtol=1e-8)
-    # Both solves are accurate to about 1e-6, and gaps are of the size 1e-2.
-    np.testing.assert_allclose(found["function"], expected.function, atol=1e-5)
-    np.testing.assert_allclose(found["limit"][-1], 0.1, atol=1e-4)
+    path = mflib.moment_path(problem, 3.0)
+    expected = mflib.measure_gap(problem, start, [0.0, 3.0], path=path)
+    particles = (expected.vectors + expected.limit)[-1]
+    found = _gap(problem, path, expected.times[-1], particles, loss(problem, particles))
+    np.testing.assert_allclose(found, expected.function[-1], atol=1e-13)
 
 
 def test_stored_widths_and_gaps():
