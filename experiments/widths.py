@@ -130,7 +130,7 @@ def measure(run: Run) -> dict[str, Any]:
 
 @eqx.filter_jit
 def _losses(problem: SingleIndex, particles: Float[Array, "T m d"]) -> Float[Array, " T"]:
-    return jax.lax.map(partial(loss, problem, block=1024), particles)
+    return jax.lax.map(partial(loss, problem, form=1024), particles)
 
 
 def cost(run: Run) -> float:
