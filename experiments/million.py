@@ -1,4 +1,4 @@
-r"""Stored run of chapter 14: a network of a million neurons, on one machine without a GPU.
+r"""A network of a million neurons (chapter 14), on one machine without a GPU.
 
     python -m experiments.million                    run what is missing (make million)
     python -m experiments.million --collect          run nothing, merge what is finished for the book
