@@ -10,8 +10,10 @@ from pypdf import PdfReader
 
 import browser
 import pdf
+from chapters import pages
 
 ROOT = Path(__file__).parents[1]
+CONFIG = {"title": "T", "author": "A", "copyright": "2026", "description": "D"}
 HEAD = '<head><link rel="stylesheet" href="style.css"><script src="MathJax.js"></script></head>'
 FIRST = f"""<html>{HEAD}<body><nav>Menu</nav><article><h1>First</h1>
 <p id="here"><a href="#here">here</a> <a href="second.html#there">there</a>
@@ -41,8 +43,7 @@ def book(tmp_path):
 
 def document(book):
     names = [Path("book/first"), Path("book/second")]
-    config = {"title": "T", "author": "A", "copyright": "2026", "description": "D"}
-    return BeautifulSoup(pdf.document(book / "site", names, config, "1.2.3"), "html.parser")
+    return BeautifulSoup(pdf.document(book / "site", names, CONFIG, "1.2.3"), "html.parser")
 
 
 def titles(outline):
@@ -70,6 +71,15 @@ def test_what_only_a_screen_can_use_is_left_out(book):
     assert not {"Menu", "code", "data"} & set(whole.body.get_text("\n", strip=True).split("\n"))
     assert [tag["href"] for tag in whole.select("head link")] == ["style.css"]
     assert [tag["src"] for tag in whole.select("script")] == ["MathJax.js"]
+
+
+def test_the_script_of_the_built_site_is_kept(site):
+    """Under whatever name the site publishes it."""
+    name = pages(ROOT)[0][0].relative_to(ROOT)
+    whole = BeautifulSoup(pdf.document(site, [name], CONFIG, "1"), "html.parser")
+    built = BeautifulSoup((site / f"{name}.html").read_text(encoding="utf-8"), "html.parser")
+    typesetters = [tag["src"] for tag in built.select("script[src]") if "tex-" in tag["src"]]
+    assert typesetters and [tag["src"] for tag in whole.select("script[src]")] == typesetters
 
 
 def test_headings_are_in_order_with_their_formulas():

@@ -26,6 +26,8 @@ import browser
 from chapters import pages
 
 MINUTES = 10
+# Its settings and its script, which the site has under the name of its output (book/_ext/offline.py).
+MATHJAX = r"(?i)mathjax|/tex-svg"
 # What only a screen can use; a widget's view is a script of data.
 LEFT_OUT = ("script", "button", ".headerlink", "details.hide", ".mflib-cite", ".toctree-wrapper")
 STYLE = """
@@ -97,7 +99,7 @@ def document(site: Path, names: list[Path], config: dict[str, Any], version: str
     first = BeautifulSoup((site / f"{names[0]}.html").read_text(encoding="utf-8"), "html.parser")
     kept = [
         *first.head.select("link[rel=stylesheet]"),
-        *(script for script in first.head.select("script") if "mathjax" in str(script).lower()),
+        *(script for script in first.head.select("script") if re.search(MATHJAX, str(script))),
     ]
     contents = "".join(
         f'<a href="#{body["id"]}"><span>{body.h1.text}</span><span class="pdf-number"></span></a>'
