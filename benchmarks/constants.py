@@ -22,7 +22,7 @@ def constants(quick: bool) -> Iterator[Measured]:
     m = 16384 // scale
     problem = network(1, 16)[0]
     cases = {
-        "PAIR": (m, 16, Form("tiled", 256)),
+        "PAIR": (m, 16, Form("tiled", 2048)),
         "GATHER": (8 * m, 16, Form("moments", 512)),
         "CALL": (4096 // scale, 16, Form("tiled", 16)),
     }

@@ -23,13 +23,13 @@ KERNELS = ("dense", "tiled", "moments")
 PRECISIONS = ("highest", "high", "default")
 
 # Flops of a large float32 product in the time of one pair's polynomial, one monomial, one small operation:
-# measured on one core of a CPU with 512-bit vectors (110 Gflop/s), and no more than a factor of two apart there
-# for d from 8 to 128 and for float64. Not measured on a GPU.
-PAIR, GATHER, CALL = 80.0, 45.0, 3e5
-# The time of tiles is flat from 128 to 512 rows and rises beyond, where they leave the second-level cache.
-_ROWS = {"tiled": 256, "moments": 512}
+# measured on two quiet cores of a CPU with 512-bit vectors (280 Gflop/s together). On one of them the first
+# two are a quarter of that, since the products are slower there. Not measured on a GPU.
+PAIR, GATHER, CALL = 300.0, 250.0, 5e5
+# Rows of a block of moments.
+_BLOCK = 512
 # A millisecond: below that the dense form is taken, which compiles in the shortest time.
-_SMALL = 1e8
+_SMALL = 3e8
 # Moments are all kept: at most 2^26 numbers (half a gigabyte in float64) unless asked for, then 2^28.
 _CHOSEN_MOMENTS, _MOST_MOMENTS = 2**26, 2**28
 
@@ -45,7 +45,7 @@ class Form:
 
 def costs(problem: Problem, m: int, dim: int, block: int | None = None) -> dict[str, float]:
     """The cost of each kernel in flops of a large matrix product, as the equations above say."""
-    rows = tile_size(m, block or _ROWS["tiled"])
+    rows = tile_size(m, block or _tile(m))
     tiles = -(-m // rows)
     degrees = interaction_degrees(problem)
     off = tiles * (tiles - 1) / 2
@@ -57,7 +57,7 @@ def costs(problem: Problem, m: int, dim: int, block: int | None = None) -> dict[
         "dense": m**2 * (4 * dim + PAIR),
         "tiled": rows**2 * (tiles * (4 * dim + PAIR) + off * (6 * dim + PAIR))
         + (tiles + off) * CALL,
-        "moments": m * moments + -(-m // (block or _ROWS["moments"])) * (dim + 8) * CALL,
+        "moments": m * moments + -(-m // (block or _BLOCK)) * (dim + 8) * CALL,
     }
 
 
@@ -75,7 +75,7 @@ def choose(
     block: int | None = None,
     precision: str = "highest",
 ) -> Form:
-    """The cheapest form for m particles in dimension `dim` by `costs` (dense below 1e8), or the one asked for.
+    """The cheapest form for m particles in dimension `dim` by `costs` (dense below 3e8), or the one asked for.
 
     `block` alone asks for tiles of so many rows (for the dense form, if that is all).
 
@@ -100,7 +100,17 @@ def choose(
             f"'tiled' or 'dense' where the moments are more than {_MOST_MOMENTS} numbers",
             f"'moments', which are {size} for d = {dim} and degrees {interaction_degrees(problem)} of g'",
         )
-    return Form(kernel, m if kernel == "dense" else int(block or _ROWS[kernel]), precision)
+    rows = {"dense": m, "tiled": block or _tile(m), "moments": block or _BLOCK}[kernel]
+    return Form(kernel, int(rows), precision)
+
+
+def _tile(m: int) -> int:
+    """Rows of a tile: eight tiles leave little of 3 + 1/N to save, and more than 2048 rows save no time.
+
+    At m = 16384, d = 128 on two cores 256, 512, 1024, 2048, 4096 rows had 0.6, 1.0, 1.1, 1.15, 1.0 of the
+    rate of matrix products, counted at 4m²d flops.
+    """
+    return min(2048, max(512, m // 8))
 
 
 def check_block(block: Any) -> None:
