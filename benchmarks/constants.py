@@ -23,7 +23,7 @@ def constants(quick: bool) -> Iterator[Measured]:
     problem = network(1, 16)[0]
     cases = {
         "PAIR": (m, 16, Form("tiled", 2048)),
-        "GATHER": (8 * m, 16, Form("moments", 512)),
+        "GATHER": (8 * m, 16, Form("moments", 2048)),
         "CALL": (4096 // scale, 16, Form("tiled", 16)),
     }
     made = {product: compiled(partial(jnp.matmul, precision="highest"), matrix, matrix)[0]}

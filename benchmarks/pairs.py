@@ -15,7 +15,7 @@ from mflib.form import Form, choose
 
 def rate(quick: bool) -> Iterator[Measured]:
     """Each form counted at 4m²d flops, over the flops a second of a product of two large matrices."""
-    m, dim, side = (1024, 32, 512) if quick else (16384, 128, 4096)
+    m, dim, side = (2048, 32, 512) if quick else (16384, 128, 4096)
     problem, w = network(m, dim)
     matrix = jax.random.normal(jax.random.key(1), (side, side), jnp.float32)
     product = "matrix product"

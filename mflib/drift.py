@@ -18,7 +18,7 @@ from .form import Form, choose
 from .hermite import differentiate, polynomial
 from .kernels import interaction, tiled, tiled_sum
 from .mesh import map_rows, total_over_rows
-from .moments import from_moments, interaction_degrees, mean_kernel, moments
+from .moments import from_moments, interaction_degrees, mean_kernel, moments, weighted
 from .problem import Problem, check_particles
 from .sharded import sharded_interaction, sharded_sum
 from .sphere import tangent
@@ -69,8 +69,9 @@ def drift(
     if form.kernel == "moments":
         degrees = interaction_degrees(problem)
         sums = _moments(degrees, particles, form, mesh)
+        matrices = weighted(degrees, slope, sums, particles.shape[1])
         total = map_rows(
-            lambda rows: from_moments(degrees, slope, rows, sums, form.precision),
+            lambda rows: from_moments(degrees, rows, matrices, form.precision),
             particles,
             form.block,
             mesh,

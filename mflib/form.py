@@ -23,11 +23,10 @@ KERNELS = ("dense", "tiled", "moments")
 PRECISIONS = ("highest", "high", "default")
 
 # Flops of a large float32 product in the time of one pair's polynomial, one monomial, one small operation:
-# measured on two quiet cores of a CPU with 512-bit vectors (280 Gflop/s together). On one of them the first
-# two are a quarter of that, since the products are slower there. Not measured on a GPU.
-PAIR, GATHER, CALL = 300.0, 250.0, 5e5
+# measured on two quiet cores of a CPU with 512-bit vectors (290 Gflop/s together). Not measured on a GPU.
+PAIR, GATHER, CALL = 150.0, 180.0, 5.5e5
 # Rows of a block of moments.
-_BLOCK = 512
+_BLOCK = 2048
 # A millisecond: below that the dense form is taken, which compiles in the shortest time.
 _SMALL = 3e8
 # Moments are all kept: at most 2^26 numbers (half a gigabyte in float64) unless asked for, then 2^28.
@@ -105,12 +104,12 @@ def choose(
 
 
 def _tile(m: int) -> int:
-    """Rows of a tile: eight tiles leave little of 3 + 1/N to save, and more than 2048 rows save no time.
+    """Rows of a tile: a quarter of m, from 1024 (smaller products are slow) to 2048 (larger ones save nothing).
 
-    At m = 16384, d = 128 on two cores 256, 512, 1024, 2048, 4096 rows had 0.6, 1.0, 1.1, 1.15, 1.0 of the
-    rate of matrix products, counted at 4m²d flops.
+    On two cores at m = 16384, d = 128 tiles of 512, 1024, 2048, 4096 rows had 1.05, 1.18, 1.21, 1.07 of the
+    rate of matrix products, counted at 4m²d flops; at m = 4096 those of 512, 1024, 2048 rows 0.75, 1.04, 0.74.
     """
-    return min(2048, max(512, m // 8))
+    return min(2048, max(1024, m // 4))
 
 
 def check_block(block: Any) -> None:

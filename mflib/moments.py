@@ -52,23 +52,34 @@ def moments(
     )
 
 
-def from_moments(
+def weighted(
     degrees: tuple[int, ...],
     slope: Float[Array, " k"],
-    rows: Float[Array, "b d"],
     sums: tuple[Float[Array, "_ _"], ...],
+    dim: int,
+) -> tuple[Float[Array, "_ _"], ...]:
+    """For each degree n of g': (g'_n μ_α C_αβ)ᵀ, which is the same for all rows; `slope`: coefficients of g'."""
+    weights = [jnp.asarray(_table(dim, split(n)[0]).weight, slope.dtype) for n in degrees]
+    return tuple(
+        (slope[n] * weight[:, None] * total).T
+        for n, weight, total in zip(degrees, weights, sums, strict=True)
+    )
+
+
+def from_moments(
+    degrees: tuple[int, ...],
+    rows: Float[Array, "b d"],
+    matrices: tuple[Float[Array, "_ _"], ...],
     precision: str = "highest",
 ) -> Float[Array, "b d"]:
-    """Σ_j g'(w_i·w_j) w_j for rows w_i, from the moments C of all w_j; `slope`: coefficients of g'."""
-    dim = rows.shape[1]
+    """Σ_j g'(w_i·w_j) w_j for rows w_i; `matrices`: the moments of all w_j, `weighted`."""
     monomials = _monomials(rows, max(map(split, degrees))[0])
     parts = {}
-    for n, total in zip(degrees, sums, strict=True):
+    for n, matrix in zip(degrees, matrices, strict=True):
         p, q = split(n)
-        weights = jnp.asarray(_table(dim, p).weight, rows.dtype)
-        y = jnp.matmul((slope[n] * weights[:, None] * total).T, monomials[p], precision=precision)
+        y = jnp.matmul(matrix, monomials[p], precision=precision)
         parts[q] = parts.get(q, 0) + y
-    return sum(_contract(y, monomials[q - 1], dim, q) for q, y in parts.items()).T
+    return sum(_contract(y, monomials[q - 1], rows.shape[1], q) for q, y in parts.items()).T
 
 
 def mean_kernel(
@@ -100,9 +111,15 @@ def _contract(y: Float[Array, "Q b"], below: Float[Array, "G b"], dim: int, q: i
     """Σ_γ μ_γ w^γ y_{γ+k} for each coordinate k."""
     if q == 1:
         return y
-    weighted = jnp.asarray(_table(dim, q - 1).weight, y.dtype)[:, None] * below
-    # One coordinate at a time: all at once would copy y d times (twice as slow).
-    return jax.lax.map(lambda row: jnp.sum(weighted * y[row], axis=0), jnp.asarray(_raised(dim, q)))
+    weights = jnp.asarray(_table(dim, q - 1).weight, y.dtype)[:, None] * below
+    raised = jnp.asarray(_raised(dim, q).T)
+
+    def add(sums, one):
+        weight, rows = one
+        return sums + weight * y[rows], None
+
+    # One γ at a time: all at once would copy y d times, and one k at a time read all weights d times.
+    return jax.lax.scan(add, jnp.zeros((dim, y.shape[1]), y.dtype), (weights, raised))[0]
 
 
 class _Table(NamedTuple):

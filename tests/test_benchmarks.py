@@ -20,8 +20,8 @@ def test_a_row_is_printed_and_stored(tmp_path, capsys):
     by = {row["by"]: row for row in found["rows"]}
     assert list(by) == ["matrix product", "dense", "tiled"] and len(lines) == 3
     assert by["matrix product"]["ratio"] == 1
-    # The dense form's scratch is its 1024×1024 overlaps; a tile's is not.
-    assert by["dense"]["bytes"] >= 4 * 1024**2 > by["tiled"]["bytes"]
+    # The dense form's scratch is its 2048×2048 overlaps; a tile's is not.
+    assert by["dense"]["bytes"] >= 4 * 2048**2 > by["tiled"]["bytes"]
     assert all(row["seconds"] > 0 and row["memory"] == "compiled" for row in by.values())
 
 
