@@ -18,7 +18,6 @@ from typing import Any
 import jax
 import numpy as np
 
-
 PAUSE = 0.3
 
 

@@ -4,9 +4,10 @@ Costs are in flops of a large matrix product, so that only ratios of rates enter
 
     dense    m² (4d + PAIR)
     tiled    N T² (4d + PAIR) + ½ N(N−1) T² (6d + PAIR) + ½ N(N+1) CALL,      N = m/T tiles
-    moments  Σ_n m [4 D_p D_q + GATHER (2 D_p + D_q + d D_{q−1})] + N (d + 8) CALL,      N = m/T blocks,
+    moments  Σ_n m [4 D_p D_q + GATHER (2 D_p + D_q + d D_{q−1})] + N (8 + Σ_q D_{q−1}) CALL,   N = m/T blocks,
 
-with D_p = C(d+p−1, p), p + q = n + 1, n the degrees of g'. `python -m benchmarks --only constants` measures them.
+with D_p = C(d+p−1, p), p + q = n + 1, n the degrees of g', each q once in Σ_q.
+`python -m benchmarks --only constants` measures them.
 """
 
 from dataclasses import dataclass
@@ -46,17 +47,18 @@ def costs(problem: Problem, m: int, dim: int, block: int | None = None) -> dict[
     """The cost of each kernel in flops of a large matrix product, as the equations above say."""
     rows = tile_size(m, block or _tile(m))
     tiles = -(-m // rows)
-    degrees = interaction_degrees(problem)
+    splits = [split(n) for n in interaction_degrees(problem)]
     off = tiles * (tiles - 1) / 2
     moments = 0.0
-    for p, q in map(split, degrees):
+    for p, q in splits:
         gathered = 2 * count(dim, p) + count(dim, q) + dim * count(dim, q - 1)
         moments += 4 * count(dim, p) * count(dim, q) + GATHER * gathered
+    calls = 8 + sum(count(dim, q - 1) for q in {q for _, q in splits})
     return {
         "dense": m**2 * (4 * dim + PAIR),
         "tiled": rows**2 * (tiles * (4 * dim + PAIR) + off * (6 * dim + PAIR))
         + (tiles + off) * CALL,
-        "moments": m * moments + -(-m // (block or _BLOCK)) * (dim + 8) * CALL,
+        "moments": m * moments + -(-m // (block or _BLOCK)) * calls * CALL,
     }
 
 

@@ -21,6 +21,7 @@ import hypothesis
 import jax
 import pytest
 from filelock import FileLock
+from playwright.sync_api import sync_playwright
 
 import browser
 import execute
@@ -101,3 +102,12 @@ def chromium():
         if os.environ.get("CI"):
             raise
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def window(chromium):
+    """A browser. For one file only: while it runs, nothing else in this process can have an event loop."""
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium)
+        yield opened
+        opened.close()

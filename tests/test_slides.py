@@ -7,7 +7,6 @@ import pytest
 from bs4 import BeautifulSoup
 from nbformat import v4
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
 import execute
 import slide_marks
@@ -42,14 +41,6 @@ FORMULAS = r"""() => {
 }"""
 SMALL = """() => [...document.querySelectorAll(".slide")]
   .filter((e) => parseFloat(e.style.fontSize) < 20).map((e) => e.textContent.slice(0, 60))"""
-
-
-@pytest.fixture(scope="module")
-def window(chromium):
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium)
-        yield browser
-        browser.close()
 
 
 def opened(window, path):
