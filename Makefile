@@ -70,7 +70,7 @@ laws: $(INSTALLED) ## Solve the 1/m law and its bounds in large dimensions (half
 families: $(INSTALLED) ## Run every experiment of the paper's authors at a small size (an hour or two)
 	$(BIN)/python -m experiments.families $(ARGS)
 
-million: $(INSTALLED) ## Train a network of a million neurons beside its limit (half an hour)
+million: $(INSTALLED) ## Train a network of a million neurons beside its limit (seven minutes)
 	$(BIN)/python -m experiments.million $(ARGS)
 
 bench: $(INSTALLED) ## Time the drift and the solvers against what they replace (ten minutes of a quiet machine)
