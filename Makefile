@@ -18,7 +18,7 @@ BUILD = $(BIN)/python tools/runtime.py && rm -rf _build/html _build/.doctrees _b
 	echo && echo "The book is in _build/html: open $(CURDIR)/_build/html/index.html"
 
 .DEFAULT_GOAL := help
-.PHONY: help book html pdf slides course assignments run serve widths laws families million bench test lint format lock clean
+.PHONY: help setup book html pdf slides course assignments run serve widths laws families million bench test lint format lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,13 +26,15 @@ help: ## List these targets
 # The environment. Hashes are required for every package, and the package in this folder is built with the locked
 # build tools, so nothing comes in unpinned. The stamp makes a changed lock refresh an old .venv.
 $(INSTALLED): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-		echo "Python 3.11 or newer is needed, and '$(PYTHON)' is not: try 'make PYTHON=python3.12 …'" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || { \
+		echo "Python 3.11 to 3.13 is needed, and '$(PYTHON)' is not: try 'make PYTHON=python3.12 …'" >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	@echo "Installing the locked environment into .venv (minutes, the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
+
+setup: $(INSTALLED) ## Set up .venv from the lock, and nothing else
 
 book: $(INSTALLED) ## Execute every chapter afresh (in a copy) and build the site from it
 	$(BIN)/python tools/execute.py --output _build/executed --jobs $(JOBS)
@@ -73,7 +75,7 @@ families: $(INSTALLED) ## Run every experiment of the paper's authors at a small
 million: $(INSTALLED) ## Train a network of a million neurons beside its limit (seven minutes)
 	$(BIN)/python -m experiments.million $(ARGS)
 
-bench: $(INSTALLED) ## Time the drift and the solvers against what they replace (ten minutes of a quiet machine)
+bench: $(INSTALLED) ## Time the drift and the solvers against what they replace (seven minutes of a quiet machine)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 # Half of the time of the tests is compilation. These two settings of the compiler halve it: what is
@@ -102,4 +104,4 @@ lock: ## Pin the dependencies of pyproject.toml anew (UPGRADE=--upgrade takes ne
 clean: ## Remove what was built (the environment and finished runs stay: remove .venv, _build/sweeps by hand)
 	mkdir -p _build && find _build -mindepth 1 -maxdepth 1 ! -name sweeps -exec rm -rf {} +
 	rm -rf book/ledger.md .pytest_cache .ruff_cache .hypothesis
-	find book experiments mflib tests tools -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
+	find benchmarks book experiments mflib tests tools -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf

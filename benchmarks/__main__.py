@@ -1,6 +1,6 @@
 """Run the benchmarks, print one table, and store the numbers for chapter 14 (make bench).
 
-python -m benchmarks                          everything, about ten minutes on two quiet cores
+python -m benchmarks                          everything, about seven minutes on two quiet cores
 python -m benchmarks --only rate autodiff     some rows; nothing is stored unless --output says where
 python -m benchmarks --quick                  every row at a size at which only the code is tried
 """
@@ -43,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to try the code")
     parser.add_argument("--output", type=Path, help="where numbers go (a full run: book/data)")
-    args = parser.parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    args = parser.parse_args(given)
     whole = not args.quick and args.only == list(ROWS)
     output = args.output or (STORED if whole else None)
     begun, found = time.monotonic(), []
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if output:
         (device,) = jnp.zeros(()).devices()
         provenance = {
-            "command": " ".join(["python -m benchmarks", *(arguments or sys.argv[1:])]),
+            "command": " ".join(["python -m benchmarks", *given]),
             "versions": versions(),
             "device": f"{device.device_kind} ({device.platform})",
             "cores": os.cpu_count(),

@@ -49,12 +49,12 @@ def automatic(quick: bool) -> Iterator[Measured]:
         else:
             missing["JAX autodiff"] = f"needs {size / 1e9:.0f} GB"
         try:
-            # Four m×m arrays in float32: the overlaps, their power, and the gradients of both.
-            if 16 * m**2 < 0.6 * available():
+            # Five m×m arrays in float32, as its process was seen to grow.
+            if 20 * m**2 < 0.6 * available():
                 calls["PyTorch autograd"] = torch_autograd(m, dim)
                 sizes["PyTorch autograd"] = resident("torch", m, dim)
             else:
-                missing["PyTorch autograd"] = f"needs {16 * m**2 / 1e9:.0f} GB"
+                missing["PyTorch autograd"] = f"needs {20 * m**2 / 1e9:.0f} GB"
         except ImportError:
             missing["PyTorch autograd"] = "not installed: pip install 'torch>=2'"
         yield from compare(

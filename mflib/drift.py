@@ -8,7 +8,6 @@ through moments of the particles (`mflib.moments`); `mflib.form` says which is t
 """
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
@@ -120,14 +119,3 @@ def _moments(degrees, particles, form, mesh):
     return total_over_rows(
         lambda rows: moments(degrees, rows, form.precision), particles, form.block, mesh
     )
-
-
-def by_rows(fn, rows: Float[Array, "m d"], block: int) -> Float[Array, "m ..."]:
-    """fn on `rows`, at most `block` rows at a time (one call if `block` ≥ m)."""
-    m = rows.shape[0]
-    if block >= m:
-        return fn(rows)
-    whole = m // block * block
-    head = jax.lax.map(fn, rows[:whole].reshape(m // block, block, -1))
-    head = head.reshape(whole, *head.shape[2:])
-    return jnp.concatenate([head, fn(rows[whole:])]) if whole < m else head

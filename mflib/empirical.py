@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .drift import by_rows
+from .mesh import map_rows
 from .sphere import tangent
 from .tasks import Task
 
@@ -29,7 +29,7 @@ def outputs(
         z = jnp.matmul(x, particles.T, precision="highest")
         return jnp.matmul(task.activation(z), signs, precision="highest") / signs.size
 
-    return by_rows(block, inputs, _rows(particles))
+    return map_rows(block, inputs, _rows(particles), None)
 
 
 def empirical_loss(

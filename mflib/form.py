@@ -24,7 +24,8 @@ KERNELS = ("dense", "tiled", "moments")
 PRECISIONS = ("highest", "high", "default")
 
 # Flops of a large float32 product in the time of one pair's polynomial, one monomial, one small operation:
-# measured on two quiet cores of a CPU with 512-bit vectors (290 Gflop/s together). Not measured on a GPU.
+# measured on two quiet cores of a CPU with 512-bit vectors (290 Gflop/s together) for h_4, and used for all
+# degrees. Not measured on a GPU.
 PAIR, GATHER, CALL = 150.0, 180.0, 5.5e5
 # Rows of a block of moments.
 _BLOCK = 2048
@@ -42,18 +43,26 @@ class Form:
     block: int
     precision: str = "highest"
 
+    def __post_init__(self):
+        """Raises `ValueError` for a `kernel` or `precision` that there is not."""
+        require(self.kernel in KERNELS, "kernel", f"one of {KERNELS}", self.kernel)
+        require(self.precision in PRECISIONS, "precision", f"one of {PRECISIONS}", self.precision)
+
 
 def costs(problem: Problem, m: int, dim: int, block: int | None = None) -> dict[str, float]:
-    """The cost of each kernel in flops of a large matrix product, as the equations above say."""
+    """The cost of each kernel in flops of a large matrix product; infinite for moments that `choose` refuses."""
     rows = tile_size(m, block or _tile(m))
     tiles = -(-m // rows)
-    splits = [split(n) for n in interaction_degrees(problem)]
     off = tiles * (tiles - 1) / 2
-    moments = 0.0
-    for p, q in splits:
-        gathered = 2 * count(dim, p) + count(dim, q) + dim * count(dim, q - 1)
-        moments += 4 * count(dim, p) * count(dim, q) + GATHER * gathered
-    calls = 8 + sum(count(dim, q - 1) for q in {q for _, q in splits})
+    moments, calls = np.inf, 8
+    if moment_numbers(problem, dim) <= _MOST_MOMENTS:
+        splits = [split(n) for n in interaction_degrees(problem)]
+        moments = sum(
+            4.0 * count(dim, p) * count(dim, q)
+            + GATHER * (2 * count(dim, p) + count(dim, q) + dim * count(dim, q - 1))
+            for p, q in splits
+        )
+        calls += sum(count(dim, q - 1) for q in {q for _, q in splits})
     return {
         "dense": m**2 * (4 * dim + PAIR),
         "tiled": rows**2 * (tiles * (4 * dim + PAIR) + off * (6 * dim + PAIR))
@@ -80,12 +89,18 @@ def choose(
 
     `block` alone asks for tiles of so many rows (for the dense form, if that is all).
 
-    **Raises** `ValueError` for an unknown `kernel` or `precision`, `block` < 1, and moments of more
-    than 2^28 numbers.
+    **Raises** `ValueError` for an unknown `kernel` or `precision`, `block` < 1, `block` < m with
+    `kernel="dense"`, and moments of more than 2^28 numbers.
     """
     require(kernel is None or kernel in KERNELS, "kernel", f"one of {KERNELS} or None", kernel)
     check_block(block)
     require(precision in PRECISIONS, "precision", f"one of {PRECISIONS}", precision)
+    require(
+        kernel != "dense" or block is None or block >= m,
+        "block",
+        "None or at least m with kernel='dense', which takes all rows at once",
+        block,
+    )
     if kernel is None and block is not None:
         kernel = "tiled" if block < m else "dense"
     if kernel is None:

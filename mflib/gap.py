@@ -15,10 +15,10 @@ from jaxtyping import Array, Float
 
 from ._check import Values, check_times, check_tolerance, require
 from .disk_path import DiskPath, disk_limit_path
-from .drift import by_rows
 from .hermite import polynomial
 from .hessian import BLOCK
 from .integrate import integrate
+from .mesh import map_rows
 from .moment_path import MomentPath, limit_path
 from .multi_index import MultiIndex
 from .network import Flow
@@ -232,7 +232,7 @@ def function_gap(
         overlaps = jnp.matmul(rows, particles.T, precision="highest")
         return jnp.mean(polynomial(kernel, overlaps), axis=1)
 
-    own = jnp.mean(by_rows(row_means, particles, block))
+    own = jnp.mean(map_rows(row_means, particles, block, None))
     cross, power = _beside(path).against(t, particles)
     return own - 2 * cross + power
 

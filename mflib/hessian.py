@@ -17,9 +17,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ._check import Scalar, Values, require
-from .drift import by_rows
 from .hermite import differentiate, polynomial
 from .mean_field import MeanField
+from .mesh import map_rows
 from .problem import SingleIndex, check_particles
 from .sphere import legendre_derivative, tangent
 
@@ -165,7 +165,7 @@ def response(
         direct = jnp.matmul(polynomial(slope, s), moved, precision="highest")
         return (direct + jnp.matmul(along, particles, precision="highest")) / m
 
-    return tangent(particles, by_rows(rows_of, particles, block))
+    return tangent(particles, map_rows(rows_of, particles, block, None))
 
 
 @eqx.filter_jit
@@ -185,5 +185,5 @@ def _apply_local(problem, particles, vectors, block):
     alpha = particles[:, 0]
     pulled = problem.target_kernel(alpha, derivative=2).astype(particles.dtype) * vectors[:, 0]
     radial = problem.target_kernel(alpha, derivative=1).astype(particles.dtype) * alpha
-    total = by_rows(rows_of, jnp.concatenate([particles, vectors], axis=1), block)
+    total = map_rows(rows_of, jnp.concatenate([particles, vectors], axis=1), block, None)
     return tangent(particles, total.at[:, 0].add(pulled)) - radial[:, None] * vectors

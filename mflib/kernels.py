@@ -10,8 +10,7 @@ quarter of the 4m²d of the plain form is saved), and no more than a tile of A e
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from .hermite import polynomial
 
@@ -38,20 +37,20 @@ def tiled(
     slope: Float[Array, " k"], particles: Float[Array, "m d"], largest: int, precision: str
 ) -> Float[Array, "m d"]:
     """Σ_j g'(w_i·w_j) w_j by tiles of at most `largest` rows."""
-    tiles, upper = _tiles(particles, largest)
+    tiles = _tiles(particles, largest)
     columns = tiles.mT
 
-    def add(sums, pair):
-        (i, j), (by_row, by_column) = pair, sums
+    def add(n, sums):
+        by_row, by_column = sums
+        i, j = _pair(n, tiles.shape[0])
         weights = polynomial(slope, jnp.matmul(tiles[i], tiles[j].T, precision=precision))
         by_row = by_row.at[i].add(jnp.matmul(weights, tiles[j], precision=precision))
-        return (
-            by_row,
-            by_column.at[j].add(jnp.matmul(columns[i], weights, precision=precision)),
-        ), None
+        by_column = by_column.at[j].add(jnp.matmul(columns[i], weights, precision=precision))
+        return by_row, by_column
 
     own = jax.lax.map(lambda tile: interaction(slope, tile, tile, precision), tiles)
-    by_row, by_column = jax.lax.scan(add, (own, jnp.zeros_like(columns)), upper)[0]
+    start = own, jnp.zeros_like(columns)
+    by_row, by_column = jax.lax.fori_loop(0, _pairs(tiles.shape[0]), add, start)
     return (by_row + by_column.mT).reshape(-1, particles.shape[1])[: particles.shape[0]]
 
 
@@ -59,25 +58,38 @@ def tiled_sum(
     kernel: Float[Array, " k"], particles: Float[Array, "m d"], largest: int, precision: str
 ) -> Float[Array, ""]:
     """Σ_ij g(w_i·w_j) / m² by the same tiles; `kernel`: the monomial coefficients of g."""
-    tiles, upper = _tiles(particles, largest)
+    tiles = _tiles(particles, largest)
     varying = kernel.at[0].set(0)  # vanishes at the zero rows that fill up the last tile
 
     def row_sums(left, right):
         overlaps = jnp.matmul(left, right.T, precision=precision)
         return jnp.sum(polynomial(varying, overlaps), axis=1)
 
-    def add(sums, pair):
-        return sums + row_sums(tiles[pair[0]], tiles[pair[1]]), None
+    def add(n, sums):
+        i, j = _pair(n, tiles.shape[0])
+        return sums + row_sums(tiles[i], tiles[j])
 
     own = jnp.sum(jax.lax.map(lambda tile: row_sums(tile, tile), tiles), axis=0)
-    sums = own + 2 * jax.lax.scan(add, jnp.zeros_like(own), upper)[0]
-    return kernel[0] + jnp.sum(sums) / particles.shape[0] ** 2
+    others = jax.lax.fori_loop(0, _pairs(tiles.shape[0]), add, jnp.zeros_like(own))
+    return kernel[0] + jnp.sum(own + 2 * others) / particles.shape[0] ** 2
 
 
-def _tiles(particles: Float[Array, "m d"], largest: int):
-    """The particles in tiles (n, rows, d), the last filled up with zeros, which add w_j = 0 to a sum; the pairs I < J."""
+def _tiles(particles: Float[Array, "m d"], largest: int) -> Float[Array, "n rows d"]:
+    """The particles in tiles, the last filled up with zeros, which add w_j = 0 to a sum."""
     m, d = particles.shape
     rows = tile_size(m, largest)
     count = -(-m // rows)
-    tiles = jnp.pad(particles, ((0, count * rows - m), (0, 0))).reshape(count, rows, d)
-    return tiles, tuple(jnp.asarray(index) for index in np.triu_indices(count, 1))
+    return jnp.pad(particles, ((0, count * rows - m), (0, 0))).reshape(count, rows, d)
+
+
+def _pairs(count: int) -> int:
+    return count * (count - 1) // 2
+
+
+def _pair(n: Int[Array, ""], count: int):
+    """The n-th pair of different tiles: those that are 1 apart on a circle of all tiles, then 2, and so on.
+
+    At the distance count/2, if that is an integer, only the first half of the circle is reached.
+    """
+    i = n % count
+    return i, (i + n // count + 1) % count

@@ -135,22 +135,21 @@ class _Table(NamedTuple):
 def _table(dim: int, p: int) -> _Table:
     if p == 0:
         return _Table(np.zeros((1, 0), int), np.zeros(0, int), np.zeros(0, int), np.ones(1))
-    below = _table(dim, p - 1).members
-    first = below[:, -1] if p > 1 else np.zeros(1, int)
-    left = np.repeat(np.arange(len(below)), dim - first)
+    below = _table(dim, p - 1)
+    first = below.members[:, -1] if p > 1 else np.zeros(1, int)
+    left = np.repeat(np.arange(len(first)), dim - first)
     right = np.concatenate([np.arange(start, dim) for start in first])
-    members = np.column_stack([below[left], right])
-    # A coordinate that occurs r times has the ranks 1, …, r among its equals: the product is Π r!.
-    ranks = np.tril(members[:, :, None] == members[:, None, :]).sum(axis=2)
-    return _Table(members, left, right, math.factorial(p) / ranks.prod(axis=1))
+    members = np.column_stack([below.members[left], right])
+    # One more factor in p! and in that of the last coordinate; 21! would be no 64-bit integer.
+    repeats = (members == members[:, -1:]).sum(axis=1)
+    return _Table(members, left, right, below.weight[left] * p / repeats)
 
 
 @lru_cache(maxsize=64)
 def _raised(dim: int, q: int) -> np.ndarray:
     """(d, G): where γ + k is among the multisets of q, for each k and each multiset γ of q − 1."""
     below, members = _table(dim, q - 1).members, _table(dim, q).members
-    powers = dim ** np.arange(q - 1, -1, -1)
-    k = np.arange(dim)
-    joined = np.empty((dim, len(below), q), int)
-    joined[:, :, :-1], joined[:, :, -1] = below, k[:, None]
-    return np.searchsorted(members @ powers, np.sort(joined, axis=2) @ powers)
+    places = {row.tobytes(): place for place, row in enumerate(members)}
+    joined = np.empty((dim, len(below), q), members.dtype)
+    joined[:, :, :-1], joined[:, :, -1] = below, np.arange(dim)[:, None]
+    return np.array([[places[row.tobytes()] for row in rows] for rows in np.sort(joined, axis=2)])

@@ -63,8 +63,10 @@ def solve_network(
 
     **Arguments:** `times`, strictly increasing, ≥ 0, ½-loss clock; `rtol`, relative local error (and
     absolute, times 1/√d: the size of one coordinate); `kernel`, `block`, `precision`, as in
-    `mflib.drift.velocity`; `mesh`, from `mflib.particle_mesh`: the particles are spread over its devices
-    (`mflib.mesh`), which gives the same numbers to rounding; `progress=True` shows a progress bar.
+    `mflib.drift.velocity` (a drift in less than full precision is off by its rounding at any `rtol`); `mesh`,
+    from `mflib.particle_mesh`: the particles are spread over its devices (`mflib.mesh`), which gives the
+    same numbers to rounding, and there dense and tiled are one form, by blocks of at most 1024 rows that
+    leave the symmetry unused; `progress=True` shows a progress bar.
 
     **Raises** `ValueError` for bad arguments (shapes, particles off the sphere, times, an rtol below
     what the dtype can give, a mesh whose number of devices does not divide m) and `SolverError` if the

@@ -17,9 +17,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ._check import Values, require
-from .drift import by_rows
 from .empirical import outputs
 from .hermite import polynomial
+from .mesh import map_rows
 from .problem import Problem
 from .tasks import Task
 
@@ -112,7 +112,7 @@ def function_distance(
                 polynomial(kernel, jnp.matmul(rows, right.T, precision="highest")), axis=1
             )
 
-        return jnp.mean(by_rows(row_means, left, _BLOCK))
+        return jnp.mean(map_rows(row_means, left, _BLOCK, None))
 
     return jax.lax.map(
         lambda pair: product(pair[0], pair[0]) - 2 * product(*pair) + product(pair[1], pair[1]),

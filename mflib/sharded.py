@@ -16,7 +16,7 @@ from .hermite import polynomial
 from .kernels import interaction
 from .mesh import AXIS, keep, map_rows, sum_over_rows
 
-# More rows than these at once, as the dense form on one device would take, are not faster.
+# A block is on every device: more rows than these at once, as the dense form would take, are not worth their memory.
 _LARGEST = 1024
 
 

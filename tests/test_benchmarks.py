@@ -41,10 +41,13 @@ def test_growth_is_the_exponent():
 
 def test_nothing_is_stored_of_a_part(capsys, monkeypatch):
     """A run of some rows does not touch the file of the book."""
-    monkeypatch.setattr("benchmarks.__main__.ROWS", {"rate": lambda quick: []})
+    rows = dict.fromkeys(("rate", "steps"), lambda quick: [])
+    monkeypatch.setattr("benchmarks.__main__.ROWS", rows)
     written = []
-    monkeypatch.setattr("benchmarks.__main__.write_whole", lambda *args: written.append(args))
-    assert main(["--quick"]) == 0 and not written
+    monkeypatch.setattr("benchmarks.__main__.write_whole", lambda path, text: written.append(text))
+    assert main(["--quick"]) == 0 == main(["--only", "rate"]) and not written
+    assert main([]) == 0 and len(written) == 1
+    assert json.loads(written[0])["provenance"]["command"] == "python -m benchmarks"
     with pytest.raises(SystemExit):
         main(["--only", "speed"])
     assert "invalid choice" in capsys.readouterr().err

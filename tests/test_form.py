@@ -8,8 +8,8 @@ from hypothesis import given, strategies as st
 
 from mflib import Activation, MultiIndex, SingleIndex, sample_sphere, velocity
 from mflib.form import Form, choose, costs, moment_numbers
-from mflib.kernels import tile_size
-from mflib.moments import _monomials, _table, count, interaction_degrees, split
+from mflib.kernels import _pair, _pairs, tile_size
+from mflib.moments import _monomials, _raised, _table, count, interaction_degrees, split
 
 QUARTIC = SingleIndex(8, Activation.hermite(4))
 RELU = SingleIndex(8, Activation.from_function(lambda z: np.maximum(z, 0), 20))
@@ -23,6 +23,23 @@ def test_monomials_give_the_powers_of_an_inner_product(dim, p):
     assert len(left) == count(dim, p) == len(_table(dim, p).weight)
     powers = np.sum(pairs[0] * pairs[1], axis=1) ** p
     np.testing.assert_allclose(_table(dim, p).weight @ (left * right), powers, atol=1e-13)
+
+
+@pytest.mark.parametrize(("dim", "p"), [(3, 21), (3, 41), (4, 33)])
+def test_high_degrees_count_all_orders(dim, p):
+    """Σ_α μ_α = d^p, where factorials and keys of multisets are no 64-bit integers any more."""
+    np.testing.assert_allclose(_table(dim, p).weight.sum(), float(dim) ** p, rtol=1e-13)
+    below, members = _table(dim, p - 1).members, _table(dim, p).members
+    for k, places in enumerate(_raised(dim, p)):
+        joined = np.sort(np.column_stack([below, np.full(len(below), k)]), axis=1)
+        np.testing.assert_array_equal(members[places], joined)
+
+
+@pytest.mark.parametrize("count", range(1, 8))
+def test_each_pair_of_tiles_occurs_once(count):
+    found = {frozenset(map(int, _pair(jnp.asarray(n), count))) for n in range(_pairs(count))}
+    assert len(found) == _pairs(count) == count * (count - 1) / 2
+    assert all(len(pair) == 2 for pair in found)
 
 
 @pytest.mark.parametrize("dim", [3, 32, 128])
@@ -62,12 +79,14 @@ def test_the_cheapest_form_is_chosen(problem, m, dim, kernel):
 
 def test_costs_are_the_flops_of_the_products_where_those_decide():
     """Large m and d: 4m²d, 3m²d, and 4m D_2² for h_4, whose interaction is cubic."""
-    m, dim = 2**20, 2**14
+    m, dim = 2**20, 2**11
     cost = costs(QUARTIC, m, dim)
     np.testing.assert_allclose(cost["dense"], 4 * m**2 * dim, rtol=0.05)
     np.testing.assert_allclose(cost["tiled"], 3 * m**2 * dim, rtol=0.05)
-    np.testing.assert_allclose(cost["moments"], 4 * m * (dim * (dim + 1) / 2) ** 2, rtol=0.05)
-    assert moment_numbers(QUARTIC, dim) == (dim * (dim + 1) // 2) ** 2
+    # 68 million moments: 8256 by 8256
+    moments = 128 * 129 / 2
+    np.testing.assert_allclose(costs(QUARTIC, m, 128)["moments"], 4 * m * moments**2, rtol=0.05)
+    assert moment_numbers(QUARTIC, 128) == moments**2
 
 
 def test_degrees_that_are_absent_cost_nothing():
@@ -88,12 +107,26 @@ def test_block_alone_means_tiles():
     [
         ({"kernel": "fast"}, "kernel"),
         ({"block": 0}, "block"),
+        ({"kernel": "dense", "block": 2}, "block"),
         ({"precision": "bf16"}, "precision"),
     ],
 )
 def test_bad_arguments(arguments, name):
     with pytest.raises(ValueError, match=f"`{name}`.*got"):
         velocity(QUARTIC, sample_sphere(jax.random.key(0), 4, 8), **arguments)
+
+
+@pytest.mark.parametrize("arguments", [("Moments", 8), ("dense", 8, "bf16")])
+def test_a_form_that_there_is_not(arguments):
+    with pytest.raises(ValueError, match="one of.*got"):
+        Form(*arguments)
+
+
+def test_moments_without_end_are_not_chosen():
+    """Their number is no floating-point number any more."""
+    problem = SingleIndex(1000, Activation.hermite(220))
+    assert choose(problem, 4096, 1000).kernel == "tiled"
+    assert costs(problem, 4096, 1000)["moments"] == np.inf
 
 
 def test_moments_that_fit_no_memory_are_refused():

@@ -11,7 +11,7 @@ import exercises
 
 EXTENSIONS = Path(__file__).parents[1] / "book" / "_ext"
 GOOD = """\
-```{quiz} Which *clock*?
+```{quiz} Which clock?
 :label: quiz-a
 
 The question $x$.
@@ -32,6 +32,7 @@ The question $x$.
 ```
 """
 BROKEN = {
+    "no-plain-title": (GOOD.replace("clock", "*clock*"), "a title of plain words"),
     "no-label": (GOOD.replace(":label: quiz-a", ""), "a :label: was expected"),
     "no-question": (GOOD.replace("The question $x$.", ""), "a question was expected"),
     "no-answers": (GOOD.split("- [ ]")[0] + "```", "after it a list of answers"),
@@ -68,12 +69,12 @@ def built(tmp_path_factory):
 def test_a_quiz_is_a_group_of_radio_buttons_with_feedback(built):
     page = BeautifulSoup((built[0] / "index.html").read_text(encoding="utf-8"), "html.parser")
     (quiz,) = page.select("div.mflib-quiz#quiz-a")
-    assert quiz.legend.decode_contents() == "Which <em>clock</em>?"
+    assert quiz.legend.decode_contents() == "Which clock?"
     described = quiz.fieldset["aria-describedby"]
     assert page.find(id=described).text.strip() == r"The question \(x\)."
     inputs = quiz.select("fieldset > ol > li > input[type=radio]")
     assert [page.select_one(f"label[for={i['id']}]").text for i in inputs] == [
-        "Wrong, see Which *clock*?.",
+        "Wrong, see Which clock?.",
         "Right.",
         "Wrong too.",
     ]

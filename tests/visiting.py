@@ -173,16 +173,20 @@ def slider_faults(page: Page) -> tuple[int, list[str]]:
 
 
 def quiz_faults(page: Page) -> tuple[int, list[str]]:
-    """The number of quizzes, and answers that cannot be chosen from the keyboard, or not with what is to be said of them."""
+    """The number of quizzes, and answers that the keyboard cannot choose, or of which too early or never is said what is to be said."""
     quizzes, faults = page.query_selector_all(".mflib-quiz"), []
     for quiz in quizzes:
-        for number, answer in enumerate(quiz.query_selector_all("input")):
-            if number == 0:
-                answer.focus()
+        answers, check = quiz.query_selector_all("input"), quiz.query_selector("button")
+        for number, answer in enumerate(answers):
+            answers[max(0, number - 1)].focus()
             page.keyboard.press("ArrowDown" if number else "Space")
-            name, said = answer.get_attribute("id"), answer.evaluate(SAID)
-            if not answer.is_checked() or said != [name]:
-                faults.append(f"{name}: feedback to {said}")
+            name, early = answer.get_attribute("id"), answer.evaluate(SAID)
+            if check:
+                check.focus()
+                page.keyboard.press("Enter")
+            said = answer.evaluate(SAID)
+            if not answer.is_checked() or early or said != [name]:
+                faults.append(f"{name}: feedback to {early} unasked, to {said} when asked")
     return len(quizzes), faults
 
 

@@ -10,16 +10,19 @@ format. What is written:
   nothing but the book's own environment.
 - `nbgrader/`: the folder in which `nbgrader` is run, with the sources and a configuration.
 
-`--grade` needs nbgrader (`pip install -e '.[course]'`); the rest does not.
+Both are written afresh, unless somebody works in them. `--grade` rehearses in a folder of its own, and needs
+nbgrader (`.venv/bin/python -m pip install -e '.[course]'`); the rest does not.
 """
 
 import argparse
 import csv
+import importlib.util
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import nbformat
@@ -38,6 +41,14 @@ c = get_config()
 c.CourseDirectory.course_id = "propagation-of-chaos"
 c.ExecutePreprocessor.timeout = 300  # seconds a cell, compilation included
 """
+
+
+# What nbgrader and the lecturer put there.
+WORK = ("gradebook.db", "submitted", "autograded", "feedback")
+
+
+class InUse(Exception):
+    """The folder holds submissions or grades; the message says which."""
 
 
 def assignments(root: Path = ROOT) -> list[Path]:
@@ -78,9 +89,17 @@ def _stub(region: re.Match) -> str:
 
 
 def build(output: Path, root: Path = ROOT) -> None:
-    """Write both folders afresh."""
-    shutil.rmtree(output, ignore_errors=True)
+    """Write both folders afresh.
+
+    Raises:
+        InUse: The course folder there holds submissions or grades.
+    """
     course = output / "nbgrader"
+    if kept := [name for name in WORK if (course / name).exists()]:
+        raise InUse(
+            f"{course} holds {', '.join(kept)}, which would be deleted: move the folder elsewhere"
+        )
+    shutil.rmtree(output, ignore_errors=True)
     for source in assignments(root):
         target = course / "source" / source.stem / source.name
         for folder in (output / "student", target.parent):
@@ -148,12 +167,22 @@ def main() -> int:
         "--output", type=Path, default=ROOT / "_build/course/assignments", help=argparse.SUPPRESS
     )
     args = parser.parse_args()
-    build(args.output.resolve())
-    print(f"The problem sets are in {args.output}: student/, and nbgrader/ for the lecturer")
-    if args.grade and not grade(args.output.resolve()):
-        print("failed: nbgrader does not give what is expected, see above", file=sys.stderr)
+    if args.grade and importlib.util.find_spec("nbgrader") is None:
+        parser.error("--grade needs nbgrader: .venv/bin/python -m pip install 'nbgrader>=0.9.6'")
+    try:
+        build(args.output.resolve())
+    except InUse as error:
+        print(f"assignments: {error}", file=sys.stderr)
         return 1
-    return 0
+    print(f"The problem sets are in {args.output}: student/, and nbgrader/ for the lecturer")
+    if not args.grade:
+        return 0
+    with tempfile.TemporaryDirectory() as rehearsal:
+        build(Path(rehearsal))
+        if grade(Path(rehearsal)):
+            return 0
+    print("failed: nbgrader does not give what is expected, see above", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

@@ -47,6 +47,20 @@ table { font-size: 0.8rem; }
 mjx-container { overflow: visible !important; }
 summary::marker, summary .sd-summary-state-marker { display: none; }
 """
+# What is left of a sheet between its margins, in the browser's pixels (96 an inch).
+SHEET = {"width": 665, "height": 900}
+# Formulas that are wider than their line, or than what its number leaves of it, are made smaller.
+FIT = """() => {
+  for (const formula of document.querySelectorAll("mjx-container")) {
+    const block = formula.closest("div.math, p, li, td, th, dd, figcaption, h1, h2, h3, h4");
+    const style = block && getComputedStyle(block), number = block?.querySelector(".eqno");
+    const room = block?.clientWidth - parseFloat(style?.paddingLeft) - parseFloat(style?.paddingRight) -
+      (number ? number.getBoundingClientRect().width + 8 : 0);
+    const width = formula.querySelector("svg")?.getBoundingClientRect().width;
+    if (width > room)
+      formula.style.fontSize = `${parseFloat(getComputedStyle(formula).fontSize) * room / width}px`;
+  }
+}"""
 FOOTER = (
     '<div style="width: 100%; text-align: center; font: 8px sans-serif">'
     '<span class="pageNumber"></span></div>'
@@ -197,6 +211,9 @@ def print_site(root: Path, site: Path, output: Path) -> int:
             page.set_default_timeout(MINUTES * 60_000)
             page.goto(draft.resolve().as_uri(), wait_until="load")
             typeset(page)
+            page.emulate_media(media="print")
+            page.set_viewport_size(SHEET)
+            page.evaluate(FIT)
             # Numbers for the contents come from a first printing.
             places = numbered(PdfReader(io.BytesIO(_print(page, final=False))))
             page.evaluate(

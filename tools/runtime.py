@@ -71,7 +71,9 @@ def _install(web: Path, folder: Path, npm: str) -> None:
         shutil.copy(web / name, folder)
     client = shutil.which(npm)
     if client is None:
-        raise NoRuntime("there is no npm client here (it comes with Node.js)")
+        raise NoRuntime(
+            "there is no npm client here (it comes with Node.js: install that, then run this again)"
+        )
     try:
         ended = subprocess.run(
             [client, "ci", "--ignore-scripts", "--no-audit", "--no-fund"],

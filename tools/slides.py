@@ -242,6 +242,8 @@ def write_all(root: Path, site: Path, output: Path) -> int:
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
     labels, rows = plain.names(root), []
     output.mkdir(parents=True, exist_ok=True)
+    for old in output.glob("*.html"):
+        old.unlink()
     for chapter in chapters(root):
         if found := slides(chapter, site / "book" / chapter.page, labels):
             text = deck(chapter.title, found, site, config, parts)

@@ -179,7 +179,9 @@ class Curriculum(SphinxDirective):
         except ValueError as error:
             raise self.error(str(error)) from error
         drawn = picture(groups, on, {name: one.title for name, one in counted.items()})
-        runs = json.loads(record.read_text(encoding="utf-8"))
+        runs = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+        if missing := [name for name in names if name not in runs]:
+            raise self.error(f"curriculum: no recorded run of {', '.join(missing)}: make run")
         content = nodes.container()
         content += nodes.raw("", drawn, format="html")
         lines = StringList(table(on, counted, runs), source=self.env.docname)

@@ -15,7 +15,8 @@
     ```
 
 The page holds a group of radio buttons and, below a title that opens, the feedback to every answer; that is
-what readers without scripts have, and paper. `quiz.js` shows only the feedback to the chosen answer.
+what readers without scripts have, and paper. `quiz.js` adds a button for the
+feedback to the chosen answer.
 """
 
 import re
@@ -61,6 +62,8 @@ class Quiz(SphinxDirective):
             raise self.error(f"{label}: one right answer was expected, got {rights.count(True)}")
         if not ANSWERS[0] <= len(rights) <= ANSWERS[1]:
             raise self.error(f"{label}: three or four answers were expected, got {len(rights)}")
+        if re.search(r"[$*`]", self.arguments[0]):  # `{ref}` shows it as it stands
+            raise self.error(f"{label}: a title of plain words was expected")
         title, messages = self.state.inline_text(self.arguments[0], self.lineno)
         box = self._box(label, title, question, list(zip(answers.children, rights, strict=True)))
         self._register(label)

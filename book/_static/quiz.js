@@ -1,12 +1,18 @@
-// Quizzes (book/_ext/quiz.py): what is to be said of an answer appears when it is chosen.
+// Quizzes (book/_ext/quiz.py): what is said of the chosen answer, when it is asked for. Choosing alone must not tell
+// it: the arrow keys go through all answers.
 for (const quiz of document.querySelectorAll(".mflib-quiz")) {
-  const key = quiz.querySelector("details"), said = document.createElement("div");
+  const key = quiz.querySelector("details"), said = document.createElement("div"), check = document.createElement("button");
   said.setAttribute("aria-live", "polite");
-  said.append(...key.querySelectorAll(".mflib-quiz-feedback"));
-  key.replaceWith(said);
-  const show = (answer) => {
-    for (const feedback of said.children) feedback.hidden = feedback.dataset.answer !== answer;
-  };
-  show(null);
-  quiz.addEventListener("change", (event) => show(event.target.id));
+  check.type = "button";
+  check.textContent = "Check";
+  check.disabled = true;
+  key.before(check, said);
+  quiz.addEventListener("change", () => {
+    check.disabled = false;
+    said.replaceChildren();
+  });
+  check.addEventListener("click", () => {
+    const chosen = quiz.querySelector("input:checked").id;
+    said.replaceChildren(key.querySelector(`[data-answer="${chosen}"]`).cloneNode(true));
+  });
 }
