@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
+from playwright.sync_api import sync_playwright
 from pypdf import PdfReader
 
 import browser
@@ -99,6 +100,25 @@ def test_the_book_is_printed(book, chromium):
     assert "Hidden" in text[2] and "Text" in text[3]
     assert list(titles(reader.outline)) == ["T", "Contents", "First", "A part of it", "Second"]
     assert reader.metadata.title == "T" and reader.metadata.author == "A"
+
+
+def test_wide_formulas_are_made_to_fit(chromium):
+    """Beside their number, if they have one; what fits is left alone."""
+    formula = "<mjx-container><svg width='{}' height='40'></svg></mjx-container>"
+    number = "<span class='eqno' style='float: right; width: 30px'>(1)</span>"
+    body = "".join(
+        f"<div class='math' style='width: 300px'>{before}{formula.format(width)}</div>"
+        for before, width in (("", 600), (number, 600), ("", 200))
+    )
+    with sync_playwright() as playwright:
+        page = playwright.chromium.launch(executable_path=chromium).new_page()
+        page.set_content(body)
+        page.evaluate(pdf.FIT)
+        sizes = page.evaluate(
+            "() => [...document.querySelectorAll('svg')].map(e => e.getBoundingClientRect())"
+            ".map(box => [box.width, box.height])"
+        )
+    assert sizes == [[300, 20], [262, pytest.approx(40 * 262 / 600, abs=0.1)], [200, 40]]
 
 
 def test_a_page_that_is_not_built_is_named(book, chromium):

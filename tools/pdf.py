@@ -56,9 +56,12 @@ FIT = """() => {
     const style = block && getComputedStyle(block), number = block?.querySelector(".eqno");
     const room = block?.clientWidth - parseFloat(style?.paddingLeft) - parseFloat(style?.paddingRight) -
       (number ? number.getBoundingClientRect().width + 8 : 0);
-    const width = formula.querySelector("svg")?.getBoundingClientRect().width;
-    if (width > room)
-      formula.style.fontSize = `${parseFloat(getComputedStyle(formula).fontSize) * room / width}px`;
+    const svg = formula.querySelector("svg"), { width, height } = svg?.getBoundingClientRect() ?? {};
+    // Not by the size of its font: its unit, ex, is rounded to whole pixels.
+    if (width > room) {
+      svg.style.width = `${room}px`;
+      svg.style.height = `${height * room / width}px`;
+    }
   }
 }"""
 FOOTER = (
