@@ -185,6 +185,16 @@ def test_four_assignments_make_a_hundred_points(tmp_path):
         assert nbformat.read(source, as_version=4) == SOURCES[name]
 
 
+@pytest.mark.parametrize("work", assignments.WORK)
+def test_a_folder_with_somebody_s_work_is_left_as_it_is(tmp_path, work):
+    assignments.build(tmp_path)
+    handed_in = tmp_path / "nbgrader" / work
+    handed_in.write_text("mine")
+    with pytest.raises(assignments.InUse, match=f"holds {work}, which would be deleted"):
+        assignments.build(tmp_path)
+    assert handed_in.read_text() == "mine"
+
+
 def test_the_experiments_of_the_project_run_and_its_points_add_up():
     text = (assignments.ROOT / "course" / "project.md").read_text(encoding="utf-8")
     (frames,) = (cell for cell in SOURCES["assignment4"].cells if cell.id == "frames")
