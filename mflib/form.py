@@ -4,12 +4,14 @@ Costs are in flops of a large matrix product, so that only ratios of rates enter
 
     dense    m² (4d + PAIR)
     tiled    N T² (4d + PAIR) + ½ N(N−1) T² (6d + PAIR) + ½ N(N+1) CALL,      N = m/T tiles
-    moments  Σ_n m [4 D_p D_q + GATHER (2 D_p + D_q + d D_{q−1})] + N (8 + Σ_q D_{q−1}) CALL,   N = m/T blocks,
+    moments  Σ_n m [2 M_n + GATHER (2 D_p + D_q + d D_{q−1})] + N (8 + Σ_q D_{q−1}) CALL,   N = m/T blocks,
 
-with D_p = C(d+p−1, p), p + q = n + 1, n the degrees of g', each q once in Σ_q.
+with D_p = C(d+p−1, p), p + q = n + 1, n the degrees of g', each q once in Σ_q, and M_n = 2 D_p D_q, or
+K (3D − K) where p = q, with D = D_p and K of them in one half of the coordinates (`mflib.moments`).
 `python -m benchmarks --only constants` measures them.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +19,7 @@ import numpy as np
 
 from ._check import require
 from .kernels import tile_size
-from .moments import count, interaction_degrees, split
+from .moments import count, interaction_degrees, kept, multiplications, split
 from .problem import Problem
 
 KERNELS = ("dense", "tiled", "moments")
@@ -56,13 +58,13 @@ def costs(problem: Problem, m: int, dim: int, block: int | None = None) -> dict[
     off = tiles * (tiles - 1) / 2
     moments, calls = np.inf, 8
     if moment_numbers(problem, dim) <= _MOST_MOMENTS:
-        splits = [split(n) for n in interaction_degrees(problem)]
-        moments = sum(
-            4.0 * count(dim, p) * count(dim, q)
-            + GATHER * (2 * count(dim, p) + count(dim, q) + dim * count(dim, q - 1))
-            for p, q in splits
-        )
-        calls += sum(count(dim, q - 1) for q in {q for _, q in splits})
+        moments, below = 0.0, {}
+        for n in interaction_degrees(problem):
+            p, q = split(n)
+            below[q] = count(dim, q - 1)
+            gathered = 2 * count(dim, p) + count(dim, q) + dim * below[q]
+            moments += 2 * multiplications(dim, n) + GATHER * gathered
+        calls += sum(below.values())
     return {
         "dense": m**2 * (4 * dim + PAIR),
         "tiled": rows**2 * (tiles * (4 * dim + PAIR) + off * (6 * dim + PAIR))
@@ -72,8 +74,8 @@ def costs(problem: Problem, m: int, dim: int, block: int | None = None) -> dict[
 
 
 def moment_numbers(problem: Problem, dim: int) -> int:
-    """How many numbers the moment form keeps: Σ_n D_p D_q."""
-    return sum(count(dim, p) * count(dim, q) for p, q in map(split, interaction_degrees(problem)))
+    """How many numbers the moment form keeps, over all degrees of g'."""
+    return sum(math.prod(kept(dim, n)) for n in interaction_degrees(problem))
 
 
 def choose(

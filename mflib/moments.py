@@ -11,6 +11,17 @@ one monomial for each of the C(d+p−1, p) multisets of p coordinates. Hence, wi
 
 whose coordinate k is Σ_γ μ_γ w^γ y_{γ+k}, γ over the multisets of q − 1. The mean of (w_i·w_j)^{n+1} over all pairs is
 Σ μ_α μ_β C_αβ² / m². Only the degrees that g' has cost anything.
+
+C_αβ depends on the union δ of α and β only, so that for p = q the same numbers stand in many places. Cut the
+coordinates into two halves, and call a multiset pure if it lies in one of them. Every δ of 2p coordinates, of which
+s ≥ p are in a half (as those of one of the halves are), is the union of a multiset α of p of these and a β of which
+s − p are; of the C(2p, s) places that those s can take among the 2p factors of a monomial, C(p, s−p) have that form. So
+
+    Σ_δ μ_δ C_δ w^δ = Σ_{α pure, β pure} f μ_α μ_β C_αβ w^α w^β + 2 Σ_{α pure, β mixed} f μ_α μ_β C_αβ w^α w^β,
+    f = C(2p, p+t) / C(p, t), halved unless t = p,      t: how many of β are in the half of α,
+
+a form whose gradient is what is wanted: of C the rows of pure α are enough, about half of them for p = 2, and of the
+products with C the mixed block of the mixed is not there.
 """
 
 import math
@@ -41,15 +52,51 @@ def count(dim: int, p: int) -> int:
     return math.comb(dim + p - 1, p)
 
 
+def shared(p: int, q: int) -> bool:
+    """Whether rows of pure multisets are enough. Not from p = 17 on: f μ_α grows like (4d)^p, and float32 ends."""
+    return p == q and p <= 16
+
+
+def kept(dim: int, n: int) -> tuple[int, int]:
+    """The shape of the part of C that is kept for the degree n of g'."""
+    p, q = split(n)
+    return (pure(dim, p) if shared(p, q) else count(dim, p)), count(dim, q)
+
+
+def multiplications(dim: int, n: int) -> int:
+    """Of one row in the products of matrices for the degree n of g': once for C, once with it."""
+    rows, columns = kept(dim, n)
+    again = 2 * columns - rows if shared(*split(n)) else columns
+    return rows * (columns + again)
+
+
+def pure(dim: int, p: int) -> int:
+    """How many monomials of degree p have all their coordinates in one half of them."""
+    half = (dim + 1) // 2
+    return count(half, p) + (count(dim - half, p) if dim > half else 0)
+
+
 def moments(
     degrees: tuple[int, ...], rows: Float[Array, "b d"], precision: str = "highest"
 ) -> tuple[Float[Array, "_ _"], ...]:
-    """For each degree n of g': C summed over the rows. To be added up over blocks of rows."""
+    """For each degree n of g': C, or its `kept` rows, summed over `rows`. To be added up over blocks of rows."""
     monomials = _monomials(rows, max(map(split, degrees))[0])
-    return tuple(
-        jnp.matmul(monomials[p], monomials[q].T, precision=precision)
-        for p, q in map(split, degrees)
-    )
+    found = []
+    for n in degrees:
+        p, q = split(n)
+        few = kept(rows.shape[1], n)[0]
+        found.append(jnp.matmul(monomials[p][:few], monomials[q].T, precision=precision))
+    return tuple(found)
+
+
+class Weighted(NamedTuple):
+    """For one degree n of g': y_β = Σ_α `all`_βα w^α, and for the last β, the mixed ones, over pure α: `mixed`.
+
+    Where p ≠ q, or all multisets are pure, `mixed` has no rows.
+    """
+
+    all: Float[Array, "_ _"]
+    mixed: Float[Array, "_ _"]
 
 
 def weighted(
@@ -57,19 +104,26 @@ def weighted(
     slope: Float[Array, " k"],
     sums: tuple[Float[Array, "_ _"], ...],
     dim: int,
-) -> tuple[Float[Array, "_ _"], ...]:
-    """For each degree n of g': (g'_n μ_α C_αβ)ᵀ, which is the same for all rows; `slope`: coefficients of g'."""
-    weights = [jnp.asarray(_table(dim, split(n)[0]).weight, slope.dtype) for n in degrees]
-    return tuple(
-        (slope[n] * weight[:, None] * total).T
-        for n, weight, total in zip(degrees, weights, sums, strict=True)
-    )
+) -> tuple[Weighted, ...]:
+    """The moments times g'_n and the weights: the same for all rows; `slope`: coefficients of g'."""
+    found = []
+    for n, total in zip(degrees, sums, strict=True):
+        p, q = split(n)
+        weight = jnp.asarray(_table(dim, p).weight, slope.dtype)[:, None]
+        if shared(p, q):
+            few = total.shape[0]
+            total = slope[n] * _repeated(total, dim, p)
+            one = Weighted(weight.T * total, (weight[:few] * total[:, few:]).T)
+        else:
+            one = Weighted((slope[n] * weight * total).T, jnp.zeros((0, 0), slope.dtype))
+        found.append(one)
+    return tuple(found)
 
 
 def from_moments(
     degrees: tuple[int, ...],
     rows: Float[Array, "b d"],
-    matrices: tuple[Float[Array, "_ _"], ...],
+    matrices: tuple[Weighted, ...],
     precision: str = "highest",
 ) -> Float[Array, "b d"]:
     """Σ_j g'(w_i·w_j) w_j for rows w_i; `matrices`: the moments of all w_j, `weighted`."""
@@ -77,7 +131,13 @@ def from_moments(
     parts = {}
     for n, matrix in zip(degrees, matrices, strict=True):
         p, q = split(n)
-        y = jnp.matmul(matrix, monomials[p], precision=precision)
+        few = monomials[p][: matrix.mixed.shape[1]]
+        y = jnp.concatenate(
+            [
+                jnp.matmul(matrix.all, monomials[p], precision=precision),
+                jnp.matmul(matrix.mixed, few, precision=precision),
+            ]
+        )
         parts[q] = parts.get(q, 0) + y
     return sum(_contract(y, monomials[q - 1], rows.shape[1], q) for q, y in parts.items()).T
 
@@ -92,9 +152,30 @@ def mean_kernel(
     """Σ_ij g(w_i·w_j) / m² from the same moments; `kernel`: coefficients of g."""
     total = kernel[0]
     for n, moment in zip(degrees, sums, strict=True):
-        left, right = (jnp.asarray(_table(dim, p).weight, moment.dtype) for p in split(n))
-        total = total + kernel[n + 1] * (left @ (moment / m) ** 2 @ right)
+        p, q = split(n)
+        left, right = (jnp.asarray(_table(dim, k).weight, moment.dtype) for k in (p, q))
+        squares = (moment / m) ** 2
+        if shared(p, q):
+            few = len(moment)
+            squares = _repeated(squares, dim, p).at[:, few:].multiply(2)
+            left = left[:few]
+        total = total + kernel[n + 1] * (left @ squares @ right)
     return total
+
+
+def _repeated(kept: Float[Array, "K D"], dim: int, p: int) -> Float[Array, "K D"]:
+    """f times the rows of pure α, which are in the order of their halves."""
+    half = (dim + 1) // 2
+    inside = np.sum(_table(dim, p).members < half, axis=1)
+    factor = np.array(
+        [math.comb(2 * p, p + t) / math.comb(p, t) / (1 if t == p else 2) for t in range(p + 1)]
+    )
+    first = count(half, p)
+    parts = [
+        part * jnp.asarray(factor[t], kept.dtype)
+        for part, t in ((kept[:first], inside), (kept[first:], p - inside))
+    ]
+    return jnp.concatenate(parts)
 
 
 def _monomials(rows: Float[Array, "b d"], largest: int) -> list[Float[Array, "D b"]]:
@@ -103,7 +184,9 @@ def _monomials(rows: Float[Array, "b d"], largest: int) -> list[Float[Array, "D 
     found = [jnp.ones_like(x[:1]), x]
     for p in range(2, largest + 1):
         table = _table(x.shape[0], p)
-        found.append(found[p - 1][table.left] * x[table.right])
+        # Copies of whole rows: fused with the product they would be read one number at a time.
+        below, last = jax.lax.optimization_barrier((found[p - 1][table.left], x[table.right]))
+        found.append(below * last)
     return found
 
 
@@ -123,7 +206,10 @@ def _contract(y: Float[Array, "Q b"], below: Float[Array, "G b"], dim: int, q: i
 
 
 class _Table(NamedTuple):
-    """The multisets of p of d coordinates in lexicographic order: x^α = x^{left} · x_{right}, and μ_α."""
+    """The multisets of p of d coordinates: x^α = x^{left} · x_{right}, and μ_α.
+
+    First those of one half of the coordinates, then those of the other, then the mixed ones.
+    """
 
     members: np.ndarray
     left: np.ndarray
@@ -135,11 +221,14 @@ class _Table(NamedTuple):
 def _table(dim: int, p: int) -> _Table:
     if p == 0:
         return _Table(np.zeros((1, 0), int), np.zeros(0, int), np.zeros(0, int), np.ones(1))
-    below = _table(dim, p - 1)
+    below, half = _table(dim, p - 1), (dim + 1) // 2
     first = below.members[:, -1] if p > 1 else np.zeros(1, int)
     left = np.repeat(np.arange(len(first)), dim - first)
     right = np.concatenate([np.arange(start, dim) for start in first])
     members = np.column_stack([below.members[left], right])
+    mixed = (members[:, 0] < half) & (right >= half)
+    order = np.lexsort([members[:, 0], mixed])
+    left, right, members = left[order], right[order], members[order]
     # One more factor in p! and in that of the last coordinate; 21! would be no 64-bit integer.
     repeats = (members == members[:, -1:]).sum(axis=1)
     return _Table(members, left, right, below.weight[left] * p / repeats)

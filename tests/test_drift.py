@@ -58,10 +58,11 @@ def test_velocity_is_the_formula_written_out():
         (37, 5, [0.3, 0.4, 0.5, 0, 0.7, 0.1], Form("tiled", 10)),
         (37, 5, [0.3, 0.4, 0.5, 0, 0.7, 0.1], Form("moments", 16)),
         (33, 4, [0.1, 0, 0, 0, 0, 0, 1], Form("moments", 33)),
+        (33, 3, [0.1, 0, 0, 0, 0.8, 0, 0.5, 0, 1], Form("moments", 10)),
     ],
 )
 def test_every_form_is_the_dense_one(m, dim, coefficients, form):
-    """Also where blocks do not divide m, for degrees of g' from 0 to 5, with and without gaps."""
+    """Also where blocks do not divide m, for degrees of g' from 0 to 7, with and without gaps."""
     problem = SingleIndex(dim, Activation(coefficients))
     both = jax.jit(
         lambda w, form: (drift(problem, w, form), loss(problem, w, form)), static_argnums=1

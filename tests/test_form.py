@@ -9,7 +9,17 @@ from hypothesis import given, strategies as st
 from mflib import Activation, MultiIndex, SingleIndex, sample_sphere, velocity
 from mflib.form import Form, choose, costs, moment_numbers
 from mflib.kernels import _pair, _pairs, tile_size
-from mflib.moments import _monomials, _raised, _table, count, interaction_degrees, split
+from mflib.moments import (
+    _monomials,
+    _raised,
+    _table,
+    count,
+    interaction_degrees,
+    kept,
+    multiplications,
+    pure,
+    split,
+)
 
 QUARTIC = SingleIndex(8, Activation.hermite(4))
 RELU = SingleIndex(8, Activation.from_function(lambda z: np.maximum(z, 0), 20))
@@ -33,6 +43,36 @@ def test_high_degrees_count_all_orders(dim, p):
     for k, places in enumerate(_raised(dim, p)):
         joined = np.sort(np.column_stack([below, np.full(len(below), k)]), axis=1)
         np.testing.assert_array_equal(members[places], joined)
+
+
+@pytest.mark.parametrize(("dim", "p"), [(3, 1), (3, 4), (4, 2), (7, 3)])
+def test_multisets_within_one_half_come_first(dim, p):
+    """Those of the first half, then of the second, then all the others, none of them left out."""
+    members = _table(dim, p).members
+    assert len({tuple(row) for row in members}) == len(members) == count(dim, p)
+    sides = [{int(2 * k >= dim) for k in row} for row in members]
+    order = [0 if side == {0} else 1 if side == {1} else 2 for side in sides]
+    assert order == sorted(order)
+    assert pure(dim, p) == sum(place < 2 for place in order)
+
+
+@pytest.mark.parametrize("n", [3, 5, 31, 33])
+def test_odd_degrees_keep_the_moments_of_one_half(n):
+    """Fewer than all for n = 3 to 31; then weights come near the end of float32, and all are kept."""
+    dim, p = 4, (n + 1) // 2
+    inside = 2 * count(2, p) if n < 32 else count(dim, p)
+    assert kept(dim, n) == (inside, count(dim, p))
+    all_of_them = 2 * count(dim, p) ** 2
+    assert (multiplications(dim, n) < all_of_them) == (n < 32)
+
+
+@pytest.mark.parametrize("n", [31, 33])
+def test_high_degrees_in_single_precision(n):
+    """g' of one high degree: moments and all pairs agree to spacings of float32, nothing overflows."""
+    problem, w = SingleIndex(4, Activation.hermite(n + 1)), sample_sphere(jax.random.key(n), 20, 4)
+    w = w.at[1].set(w[0]).astype(jnp.float32)
+    found, expected = (velocity(problem, w, kernel=kernel) for kernel in ("moments", "dense"))
+    np.testing.assert_allclose(found, expected, atol=1e-4 * float(jnp.abs(expected).max()))
 
 
 @pytest.mark.parametrize("count", range(1, 8))
@@ -68,7 +108,8 @@ def test_tiles_waste_little(m, largest):
         (QUARTIC, 400, 128, "dense"),
         (QUARTIC, 16384, 128, "tiled"),
         (QUARTIC, 32768, 32, "moments"),
-        (QUARTIC, 10**6, 128, "tiled"),  # 2^26 moments would cost less, and as much memory again
+        (QUARTIC, 10**6, 128, "moments"),
+        (QUARTIC, 10**6, 160, "tiled"),  # moments would cost less, but be more than 2^26 numbers
         (SingleIndex(8, Activation.hermite(2)), 16384, 128, "moments"),
         (RELU, 16384, 32, "tiled"),
     ],
@@ -78,15 +119,16 @@ def test_the_cheapest_form_is_chosen(problem, m, dim, kernel):
 
 
 def test_costs_are_the_flops_of_the_products_where_those_decide():
-    """Large m and d: 4m²d, 3m²d, and 4m D_2² for h_4, whose interaction is cubic."""
+    """Large m and d: 4m²d, 3m²d, and 2m K (3D − K) for h_4, whose interaction is cubic."""
     m, dim = 2**20, 2**11
     cost = costs(QUARTIC, m, dim)
     np.testing.assert_allclose(cost["dense"], 4 * m**2 * dim, rtol=0.05)
     np.testing.assert_allclose(cost["tiled"], 3 * m**2 * dim, rtol=0.05)
-    # 68 million moments: 8256 by 8256
-    moments = 128 * 129 / 2
-    np.testing.assert_allclose(costs(QUARTIC, m, 128)["moments"], 4 * m * moments**2, rtol=0.05)
-    assert moment_numbers(QUARTIC, 128) == moments**2
+    # 8256 pairs of coordinates, 4160 of them in one half
+    pairs, inside = 128 * 129 / 2, 2 * 64 * 65 / 2
+    expected = 2 * m * inside * (3 * pairs - inside)
+    np.testing.assert_allclose(costs(QUARTIC, m, 128)["moments"], expected, rtol=0.07)
+    assert moment_numbers(QUARTIC, 128) == pairs * inside
 
 
 def test_degrees_that_are_absent_cost_nothing():
