@@ -124,7 +124,7 @@ class Sweep(Generic[Config]):
                         try:
                             self._finish(config)
                             ended = "done"
-                        except RuntimeError as error:
+                        except (RuntimeError, FloatingPointError) as error:
                             ended = "failed"
                             bar.write(f"failed: {config}: {error}", file=sys.stderr)
                         with lock:

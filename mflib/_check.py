@@ -1,7 +1,7 @@
 """Argument checks shared by every public function.
 
 A value that JAX is tracing (under ``jit`` or ``vmap``) has no value to look at: only its shape is
-checked, so that every solver can still be mapped over its numeric arguments.
+checked, so that solvers can still be mapped over numeric arguments that do not decide the program.
 """
 
 from collections.abc import Sequence
@@ -32,6 +32,8 @@ def check_dim(dim: Any, argument: str = "dim") -> None:
     """A dimension is a single finite number d ≥ 3; below that the sphere has no interior overlaps."""
     require(np.shape(dim) == (), argument, "a single number", f"shape {np.shape(dim)}")
     if not is_traced(dim):
+        number = np.issubdtype(np.asarray(dim).dtype, np.number)
+        require(number, argument, "a number", repr(dim))
         require(np.isfinite(dim) and dim >= 3, argument, "at least 3", dim)
 
 
@@ -63,7 +65,7 @@ def check_tolerance(value: Any, argument: str, floor: float, dtype: Any) -> None
     require(
         np.isfinite(value) and floor <= value < 1,
         argument,
-        f"in [{floor:.1g}, 1) for {np.dtype(dtype).name} (tighter needs float64: "
+        f"in [{floor:.3g}, 1) for {np.dtype(dtype).name} (tighter needs float64: "
         "jax.config.update('jax_enable_x64', True))",
         value,
     )

@@ -20,7 +20,7 @@ from .hermite import differentiate, polynomial
 from .hessian import BLOCK
 from .integrate import integrate
 from .moment_path import MomentPath, limit_path
-from .problem import SingleIndex
+from .problem import SingleIndex, check_single_index
 
 
 class Bound(eqx.Module):
@@ -42,6 +42,7 @@ def growth_rate(problem: SingleIndex) -> float:
 
     on [−1, 1]: the maxima of two piecewise polynomials, taken over their ends and critical points.
     """
+    check_single_index(problem)
     pull = np.asarray(problem.target_coefficients, float)
     kernel = np.asarray(problem.kernel_coefficients, float)
     return _largest_curvature(pull) + _largest_curvature(-kernel)

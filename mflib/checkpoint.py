@@ -1,11 +1,15 @@
 """Saved states of a descent in one file that is whole at any moment, and knows what it belongs to."""
 
+import functools
 import hashlib
+import inspect
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import CodeType
 from typing import Any
+from zipfile import BadZipFile
 
 import jax
 import numpy as np
@@ -21,17 +25,24 @@ class Checkpoint:
     def load(self) -> np.ndarray:
         """The states saved so far, along the first axis; none if there is no file.
 
-        **Raises** `ValueError` if the file belongs to another computation.
+        **Raises** `ValueError` if the file belongs to another computation, or is damaged.
         """
         if not self.path.exists():
             return np.empty(0)
-        with np.load(self.path) as file:
-            if str(file["owner"]) != self.owner:
-                raise ValueError(
-                    f"`checkpoint` must be a file of the same problem, particles and settings; "
-                    f"got {self.path.name}, which belongs to another descent."
-                )
-            return file["states"]
+        try:
+            with open(self.path, "rb") as raw, np.load(raw) as file:
+                owner, states = str(file["owner"]), file["states"]
+        except (ValueError, KeyError, OSError, EOFError, BadZipFile) as error:
+            raise ValueError(
+                f"`checkpoint` must be a file that a descent has written; got {self.path.name}, "
+                f"which cannot be read as one ({error})."
+            ) from error
+        if owner != self.owner:
+            raise ValueError(
+                f"`checkpoint` must be a file of the same problem, particles and settings; "
+                f"got {self.path.name}, which belongs to another descent."
+            )
+        return states
 
     def save(self, states: Sequence[np.ndarray]) -> None:
         """Replace the file: what is on the disk is the old one or the new one, never a part."""
@@ -45,11 +56,15 @@ class Checkpoint:
 
 
 def fingerprint(*values: Any) -> str:
-    """Hash of pytrees of arrays, numbers, strings, random keys and functions (those by name only)."""
+    """Hash of pytrees of arrays, numbers, strings, random keys and functions.
+
+    Functions by name and code: not by the values of other variables that they use.
+    """
     leaves, structure = jax.tree.flatten(values)
     digest = hashlib.sha256(str(structure).encode())
     for leaf in leaves:
-        digest.update(_bytes(leaf))
+        data = _bytes(leaf)
+        digest.update(len(data).to_bytes(8, "little") + data)
     return digest.hexdigest()
 
 
@@ -59,4 +74,13 @@ def _bytes(leaf: Any) -> bytes:
     if isinstance(leaf, jax.Array | np.ndarray | np.generic):
         array = np.asarray(leaf)
         return f"{array.dtype}{array.shape}".encode() + array.tobytes()
-    return (getattr(leaf, "__qualname__", None) or repr(leaf)).encode()
+    if isinstance(leaf, functools.partial):
+        return fingerprint(leaf.func, leaf.args, leaf.keywords).encode()
+    if not hasattr(leaf, "__qualname__"):
+        return repr(leaf).encode()
+    name = f"{getattr(leaf, '__module__', '')}.{leaf.__qualname__}".encode()
+    code = getattr(inspect.unwrap(leaf), "__code__", None)
+    if code is None:
+        return name
+    constants = [c for c in code.co_consts if not isinstance(c, CodeType)]
+    return name + code.co_code + repr((code.co_names, constants)).encode()

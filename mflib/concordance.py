@@ -49,11 +49,11 @@ def self_concordance(
     $10^{-6}/√d$; a change of sign of the speed between two of them, where the Hessian is positive,
     makes the constant infinite. `exponent`: C; `None`: $k^*−1$, the value for large d.
 
-    **Raises** `ValueError` unless `exponent` > 0 and `points` ≥ 100.
+    **Raises** `ValueError` unless `exponent` ≥ 0 and `points` ≥ 100.
     """
     problem = mean_field.problem
     exponent = problem.information_exponent - 1 if exponent is None else exponent
-    require(exponent > 0, "exponent", "positive", exponent)
+    require(exponent >= 0, "exponent", "non-negative", exponent)
     require(points >= 100, "points", "at least 100", points)
     # From z = 1e-6 to 1 − α² = 1e-8.
     x = np.linspace(np.log(1e-6 / np.sqrt(float(problem.dim))), 9.0, points)

@@ -105,7 +105,7 @@ class _Fresh(eqx.Module):
 
     def velocity(self, number, w, order):
         inputs = self.task.sample(jax.random.fold_in(self.key, number), self.batch, w.dtype)
-        return empirical_drift(self.task, w, inputs, self.task.target(inputs)), order
+        return empirical_drift(self.task, w, inputs, self.task.labels(inputs)), order
 
 
 @eqx.filter_jit
@@ -282,4 +282,4 @@ def _examples(problem, samples, batch, key, dtype, mesh):
 
 @eqx.filter_jit
 def _labelled(task: Task, inputs: Float[Array, "n d"]):
-    return task, inputs, task.target(inputs)
+    return task, inputs, task.labels(inputs)

@@ -106,7 +106,7 @@ def disk_stability(limit: DiskMeanField, positions0: Values | None = None) -> Di
         atol=0.01 * limit.rtol / float(np.sqrt(limit.problem.dim)),
         context={"m": "∞", "d": limit.problem.dim, "nodes": limit.weights.size, "particles": n},
     ).states
-    followed = states[..., -n:]
+    followed = states[..., states.shape[-1] - n :]  # none at all if n = 0
     lengths = jnp.linalg.norm(followed, axis=1, keepdims=True)
     followed = followed / lengths
     inside = _blocks(followed, tangents / lengths[:, None])

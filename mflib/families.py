@@ -83,6 +83,8 @@ def _circle(dim: int, scale: float):
 
 
 def _boolean(dim: int, terms: dict[tuple[int, ...], float]):
+    least = 1 + max(i for coordinates in terms for i in coordinates)
+    require(dim >= least, "dim", f"at least {least}, the coordinates of the target", dim)
     task = Task(dim, jax.nn.relu, Monomials(terms), inputs="boolean", signed=True)
     return Family(task, None)
 

@@ -192,12 +192,18 @@ def check_coupling(problem, particles, times, path, rtol, block):
     """Checked (particles, times, path) of a coupled solve, the limit solved if it was not given."""
     particles = check_particles(problem, particles)
     times = check_times(times).astype(particles.dtype)
-    check_tolerance(rtol, "rtol", 10 * float(np.finfo(particles.dtype).eps), particles.dtype)
-    require(isinstance(block, int) and block >= 1, "block", "an integer ≥ 1", block)
+    fits = isinstance(block, int | np.integer) and block >= 1
+    require(fits, "block", "an integer ≥ 1", block)
     several = isinstance(problem, MultiIndex)
     kind, solve = (DiskPath, disk_limit_path) if several else (MomentPath, limit_path)
     require(path is None or isinstance(path, kind), "path", kind.__name__, type(path).__name__)
-    return particles, times, solve(problem, times, path)
+    path = solve(problem, times, path)
+    # The gap is a small difference: in the precision of the more exact of the two.
+    dtype = np.promote_types(particles.dtype, path.until.dtype)
+    if dtype != particles.dtype:
+        particles = normalise(particles.astype(dtype))
+    check_tolerance(rtol, "rtol", 10 * float(jnp.finfo(dtype).eps), dtype)
+    return particles, times.astype(dtype), path
 
 
 def to_meridians(

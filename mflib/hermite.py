@@ -108,13 +108,13 @@ class Activation(eqx.Module):
         return self.coefficients.size - 1
 
     @classmethod
-    def hermite(cls, k: int) -> "Activation":
+    def hermite(cls, k: int | np.integer) -> "Activation":
         """The pure Hermite activation σ = h_k, k ≥ 1."""
-        require(isinstance(k, int) and k >= 1, "k", "an integer ≥ 1", k)
+        require(isinstance(k, int | np.integer) and k >= 1, "k", "an integer ≥ 1", k)
         return cls(np.eye(k + 1)[k])
 
     @classmethod
-    def from_function(cls, fn: Callable, degree: int) -> "Activation":
+    def from_function(cls, fn: Callable, degree: int | np.integer) -> "Activation":
         r"""Project a function on $h_0, …, h_K$: $c_k = E[f(z) h_k(z)]$, with K = `degree`.
 
         The integrals are taken by Gauss–Hermite quadrature if fn is smooth and, if that and a rule
@@ -125,8 +125,12 @@ class Activation(eqx.Module):
 
         **Raises** `ValueError` if `degree` is not an integer ≥ 1 or fn gives non-finite values.
         """
-        require(isinstance(degree, int) and degree >= 1, "degree", "an integer ≥ 1", degree)
-        smooth = _project(fn, degree, *_gauss_hermite(max(256, 4 * degree)))
+        fits = isinstance(degree, int | np.integer) and degree >= 1
+        require(fits, "degree", "an integer ≥ 1", degree)
+        degree = int(degree)
+        # High degrees overflow far out, where the rule of panels ends: it is taken then.
+        with np.errstate(over="ignore", invalid="ignore"):
+            smooth = _project(fn, degree, *_gauss_hermite(max(256, 4 * degree)))
         split = _project(fn, degree, *_split_at_origin())
         # 1e-9: what two converged rules agree to; a kink leaves them 1e-3 apart.
         c, norm2 = smooth if np.abs(smooth[0] - split[0]).max() < 1e-9 * smooth[1] ** 0.5 else split

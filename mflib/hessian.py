@@ -14,6 +14,7 @@ At infinite width D has two eigenvalues, with V = V_t and α = cos θ the overla
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from ._check import Scalar, Values, require
@@ -72,7 +73,7 @@ def local_hessian(
     where = mean_field.overlaps if overlaps is None else jnp.asarray(overlaps)
     T = mean_field.times.size
     require(where.ndim == 2 and where.shape[0] == T, "overlaps", f"of shape ({T}, N)", where.shape)
-    require(float(jnp.max(jnp.abs(where))) <= 1, "overlaps", "in [−1, 1]", "larger")
+    require(float(jnp.max(jnp.abs(where), initial=0.0)) <= 1, "overlaps", "in [−1, 1]", "larger")
     potentials, dim = _potentials(mean_field)
     slope, parallel, perpendicular = _curvatures(where, potentials, dim)
     # V'(α)/α at the equator is V''(0) for even problems, and undefined (infinite) otherwise.
@@ -134,7 +135,7 @@ def _check_pair(problem, particles, vectors, block):
         f"of the shape of `particles`, {particles.shape}",
         f"shape {vectors.shape}",
     )
-    require(isinstance(block, int) and block >= 1, "block", "an integer ≥ 1", block)
+    require(isinstance(block, int | np.integer) and block >= 1, "block", "an integer ≥ 1", block)
     return particles, tangent(particles, vectors)
 
 

@@ -5,7 +5,9 @@ and turns a failed solve into an error that says where it failed and what to do;
 library ever returns NaN.
 """
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import diffrax
@@ -27,6 +29,26 @@ _SOLVERS = {
         root_finder=diffrax.with_stepsize_controller_tols(diffrax.VeryChord)(kappa=0.1)
     ),
 }
+
+
+_single = threading.Lock()
+_inside = {"solves": 0, "limits": None}
+
+
+@contextmanager
+def _single_thread() -> Iterator[None]:
+    """One thread for LAPACK, in the whole process, until the last of the solves that ask for it has left."""
+    with _single:
+        if not _inside["solves"]:
+            _inside["limits"] = threadpool_limits(1, user_api="blas")
+        _inside["solves"] += 1
+    try:
+        yield
+    finally:
+        with _single:
+            _inside["solves"] -= 1
+            if not _inside["solves"]:
+                _inside["limits"].restore_original_limits()
 
 
 class SolverError(RuntimeError):
@@ -92,7 +114,7 @@ def integrate(
     padded = _pad(times, initial)
     # The implicit method factorises small matrices, which LAPACK's threads slow down: 18 times on two
     # busy cores at 160×160. Results are awaited inside, since JAX computes asynchronously.
-    with threadpool_limits(1 if method == "implicit" else None, user_api="blas"):
+    with _single_thread() if method == "implicit" else nullcontext():
         states, steps, completed, reached = jax.block_until_ready(
             _run(
                 field,

@@ -110,7 +110,7 @@ def _solve_monotone(
         low, high = jnp.where(below, at, low), jnp.where(below, high, at)
         newton = at - (value - target) / slope
         new = jnp.where((newton > low) & (newton < high), newton, 0.5 * (low + high))
-        return low, high, new, jnp.max(jnp.abs(new - at)), count + 1
+        return low, high, new, jnp.max(jnp.abs(new - at), initial=0.0), count + 1
 
     def unsettled(state):
         # 1000 spacings are what rounding in the series leaves; 60 halvings exhaust any bracket.

@@ -45,7 +45,7 @@ def large_dimension_law(activation: Activation, scaled_times: Values) -> LargeDi
     For even σ and the uniform start, or odd σ started on the hemisphere w·w* > 0.
 
     **Raises** `ValueError` unless σ is even or odd, of lowest degree ≥ 3 but for a constant, and the
-    times are a 1-d array of numbers ≥ 0.
+    times are a 1-d array of finite numbers ≥ 0.
     """
     degrees = sorted(k for k in activation.present if k > 0)
     require(
@@ -55,13 +55,16 @@ def large_dimension_law(activation: Activation, scaled_times: Values) -> LargeDi
         f"degrees {degrees}",
     )
     wanted = np.asarray(scaled_times, float)
-    valid = wanted.ndim == 1 and wanted.size > 0 and bool(np.all(wanted >= 0))
-    require(valid, "scaled_times", "a non-empty 1-d array of numbers ≥ 0", scaled_times)
+    valid = (
+        wanted.ndim == 1 and wanted.size > 0 and bool(np.all(np.isfinite(wanted) & (wanted >= 0)))
+    )
+    require(valid, "scaled_times", "a non-empty 1-d array of finite numbers ≥ 0", scaled_times)
     coefficients = np.asarray(activation.coefficients, float)
     k, power = degrees[0], np.sum(coefficients[1:] ** 2)
     rate = k * (k - 2) * coefficients[k] ** 2
-    # q ≤ 1, so τ ≤ s.
-    tau = max(wanted.max(), 1e-9) * np.linspace(0, 1, _NODES)
+    # q ≤ 1, so τ ≤ s. Equal steps while q falls, and then of equal ratios: late times cost early ones nothing.
+    fast = 50 * rate
+    tau = np.sinh(np.linspace(0, np.arcsinh(fast * max(wanted.max(), 1e-9)), _NODES)) / fast
     # All of q happens at y < 40; the bound keeps τ = 0 finite.
     y = np.minimum((rate * np.maximum(tau, 1e-300)) ** (-1 / (k - 2)), 40.0)
     q = erf(y / np.sqrt(2))

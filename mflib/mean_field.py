@@ -261,7 +261,9 @@ def _by_nodes(problem, times, nodes, tol, hemisphere=False, **options) -> MeanFi
         return start, weights, found, _loss(problem, found.moments)
 
     sizes = _doublings(nodes)
-    coarse = solve(max(32, sizes[0] // 4 * 2), 10 * rtol)[-1]
+    # N/2 nodes, or 2N where N/2 are too few for the rule.
+    other = sizes[0] // 4 * 2 if sizes[0] >= 64 else 64
+    coarse = solve(other, 10 * rtol)[-1]
     for size in sizes:
         start, weights, found, loss = solve(size, rtol)
         error = _gap(loss, coarse) + _scalar(staircase(found.overlaps, weights))

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 
 from ._check import Scalar, require
 from .mean_field import solve_mean_field
-from .problem import SingleIndex
+from .problem import SingleIndex, check_single_index
 from .spline import Spline
 
 # One count for every solve, so that each degree K compiles once.
@@ -60,10 +60,12 @@ def moment_path(
 
     The knots are $t_j = \text{until}·(j/256)^2$: closer at the start, where a low-degree component
     may act on a scale of its own. The interpolation error is measured by leaving out every other knot.
-    `hemisphere`: the particles start uniform on the half w·w* > 0 (problems that are not even).
+    For even problems 64 nodes stand behind the label map; where that tears they are the solution, and
+    `error` may be far above `tol`: look at it. `hemisphere`: the particles start uniform on the half w·w* > 0 (problems that are not even).
 
     **Raises** `ValueError` unless `until` > 0, and what `solve_mean_field` raises.
     """
+    check_single_index(problem)
     require(np.isfinite(until) and until > 0, "until", "a positive time", until)
     knots = float(until) * np.linspace(0, 1, _KNOTS) ** 2
     nodes = 64 if problem.even else None
@@ -86,13 +88,15 @@ def limit_path(
     problem: SingleIndex, times: Float[Array, " T"], path: MomentPath | None
 ) -> MomentPath:
     """`path`, checked to hold the limit of `problem` up to the last of `times`; solved if None."""
+    check_single_index(problem)
     until = float(times[-1])
     if path is None:
         # A limit is needed even where only the start is asked for.
         return moment_path(problem, until if until > 0 else 1e-3)
     repulsion, attraction = problem.harmonics()
     pairs = ((path.attraction, attraction), (path.repulsion, repulsion))
-    same = all(a.shape == b.shape and jnp.allclose(a, b.astype(a.dtype)) for a, b in pairs)
+    same = path.dim == jnp.asarray(problem.dim, path.dim.dtype)
+    same = same and all(a.shape == b.shape and jnp.allclose(a, b.astype(a.dtype)) for a, b in pairs)
     require(same, "path", "the moments of this problem", "those of another")
     require(until <= float(path.until) * (1 + 1e-6), "path", f"solved to {until:g}", path.until)
     return path

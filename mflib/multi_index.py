@@ -95,7 +95,9 @@ class MultiIndex(Problem):
     ) -> "MultiIndex":
         """The mean over `count` ≥ 1 directions, uniform on the unit sphere of R^r, r ≥ 1."""
         for name, value in (("count", count), ("r", r)):
-            require(isinstance(value, int) and value >= 1, name, "an integer ≥ 1", value)
+            require(
+                isinstance(value, int | np.integer) and value >= 1, name, "an integer ≥ 1", value
+            )
         return cls(dim, activation, normalise(jax.random.normal(key, (count, r))))
 
     @property

@@ -45,10 +45,6 @@ class Problem(eqx.Module):
         n = min(c.size, b.size)
         return jnp.zeros_like(c).at[:n].set(c[:n] * b[:n].astype(c.dtype))
 
-    def pull(self, particles: Float[Array, "m d"]) -> Float[Array, "m d"]:
-        """The gradient of `potential` before its projection on the sphere."""
-        return jnp.zeros_like(particles).at[:, : self.r].set(self.inner_pull(particles))
-
 
 def shared_degrees(activation: Any, link: Any) -> list[int]:
     """The degrees k ≥ 1 that σ and φ have in common; ValueError if there is none."""
@@ -151,7 +147,8 @@ def check_particles(problem: Any, particles: Values) -> Float[Array, "m d"]:
         f"of shape (m, {problem.dim}), the problem's dimension",
         f"shape {particles.shape}",
     )
-    require(jnp.issubdtype(particles.dtype, jnp.floating), "particles", "floating", particles.dtype)
+    fits = particles.dtype in (jnp.float32, jnp.float64)
+    require(fits, "particles", "floating (float32 or float64)", particles.dtype)
     if not is_traced(particles):
         row, norm = map(float, _farthest(particles))
         # √eps: rounding in one normalisation is eps; a forgotten normalisation is O(1).
@@ -165,15 +162,24 @@ def check_particles(problem: Any, particles: Values) -> Float[Array, "m d"]:
     return particles
 
 
+def check_single_index(problem: Any) -> None:
+    """`problem` has one direction: what a limit on the sphere's overlaps needs."""
+    fits = isinstance(problem, SingleIndex)
+    require(fits, "problem", "a SingleIndex (one direction)", type(problem).__name__)
+
+
 def _farthest(particles: Float[Array, "m d"]) -> tuple:
     """(row, norm) of the particle farthest from the sphere. Those of a mesh stay where they are."""
-
-    def find(w, xp):
-        norms = xp.linalg.norm(w, axis=1)
-        off = xp.abs(norms - 1)
-        row = xp.argmax(xp.where(xp.isfinite(off), off, xp.inf))
-        return row, norms[row]
-
     if len(particles.sharding.device_set) > 1:
-        return jax.jit(partial(find, xp=jnp))(particles)
-    return find(np.asarray(particles, np.float64), np)
+        return _find_on_devices(particles)
+    return _find(np.asarray(particles, np.float64), np)
+
+
+def _find(w, xp):
+    norms = xp.linalg.norm(w, axis=1)
+    off = xp.abs(norms - 1)
+    row = xp.argmax(xp.where(xp.isfinite(off), off, xp.inf))
+    return row, norms[row]
+
+
+_find_on_devices = jax.jit(partial(_find, xp=jnp))

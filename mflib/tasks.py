@@ -52,6 +52,7 @@ class Task(eqx.Module):
         signed: bool = False,
     ):
         check_dim(dim)
+        require(dim == int(dim), "dim", "an integer", dim)
         for name, value in (("activation", activation), ("target", target)):
             require(callable(value), name, "a function", type(value).__name__)
         kinds = ("gaussian", "boolean")
@@ -65,6 +66,15 @@ class Task(eqx.Module):
         if self.inputs == "gaussian":
             return jax.random.normal(key, (n, self.dim), dtype)
         return jax.random.rademacher(key, (n, self.dim), dtype)
+
+    def labels(self, inputs: Float[Array, "n d"]) -> Float[Array, " n"]:
+        """f*(x) at inputs x (n, d). Raises `ValueError` if `target` does not give one number for each."""
+        y = self.target(inputs)
+        shape = inputs.shape[:1]
+        require(
+            y.shape == shape, "target", f"a function from (n, d) to (n,), here {shape}", y.shape
+        )
+        return y
 
     def signs(self, m: int, dtype: Any = None) -> Float[Array, " m"]:
         """s_1, …, s_m."""
@@ -89,7 +99,7 @@ def sampled(problem: Problem | Task) -> Task:
 def corners(dim: int) -> Float[Array, "n d"]:
     r"""All $2^d$ points of $\{−1, 1\}^d$, d ≤ 16."""
     require(
-        isinstance(dim, int) and 1 <= dim <= _ENUMERABLE,
+        isinstance(dim, int | np.integer) and 1 <= dim <= _ENUMERABLE,
         "dim",
         f"an integer from 1 to {_ENUMERABLE} (there are 2^dim corners)",
         dim,
@@ -122,7 +132,11 @@ class Monomials(eqx.Module):
         self.coefficients = jnp.asarray(list(terms.values()), jnp.result_type(float))
 
     def __call__(self, x: Values) -> Float[Array, " n"]:
-        """f*(x) at inputs x (n, d)."""
+        """f*(x) at inputs x (n, d), of floats or integers. Raises `ValueError` if d is too small."""
         x = jnp.asarray(x)
+        if not jnp.issubdtype(x.dtype, jnp.floating):
+            x = x.astype(jnp.result_type(float))
+        least = 1 + max((i for s in self.sets for i in s), default=-1)
+        require(x.shape[-1] >= least, "x", f"of shape (n, d) with d ≥ {least}", f"shape {x.shape}")
         products = jnp.stack([jnp.prod(x[:, jnp.asarray(s, int)], axis=1) for s in self.sets])
         return self.coefficients.astype(x.dtype) @ products

@@ -40,6 +40,8 @@ def time_grid(times: Float[np.ndarray, " T"], points: int) -> Float[np.ndarray, 
 
 def hats(rule: Rule, grid: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n R n"]:
     """t_i weights_r h_j(t_i (1 − lags_r)): row i, node r, hat function h_j of the grid."""
+    if grid.size == 1:  # the start alone
+        return np.zeros((1, rule.lags.size, 1))
     at = grid[:, None] * (1 - rule.lags)
     cell = np.clip(np.searchsorted(grid, at, side="right") - 1, 0, grid.size - 2)
     share = (at - grid[cell]) / np.diff(grid)[cell]

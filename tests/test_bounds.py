@@ -148,3 +148,15 @@ def test_bad_input_is_named():
     ):
         with pytest.raises(ValueError, match=f"`{name}`"):
             call()
+
+
+def test_late_times_cost_early_ones_nothing():
+    early, all_of_them = (
+        large_dimension_law(H4, times) for times in ([0.05, 0.1], [0.05, 0.1, 1e3])
+    )
+    for name in ("left", "function", "displacement"):
+        np.testing.assert_allclose(
+            getattr(all_of_them, name)[:2], getattr(early, name), rtol=1e-5, err_msg=name
+        )
+    with pytest.raises(ValueError, match="`scaled_times`.*finite"):
+        large_dimension_law(H4, [0.1, np.inf])

@@ -214,3 +214,12 @@ def test_bad_input_is_named():
     ):
         with pytest.raises(ValueError, match=f"`{name}`"):
             call()
+
+
+def test_the_start_alone():
+    """m E ‖u_0‖² = g(1) − a_0, and nothing is displaced yet."""
+    problem = SingleIndex(8, H4)
+    law = fluctuation_law(problem, [0.0])
+    exact = 1 - float(problem.harmonics()[0][0])
+    np.testing.assert_allclose(law.function, [exact], rtol=1e-6)
+    np.testing.assert_allclose(law.displacement, [0.0], atol=1e-12)

@@ -155,3 +155,14 @@ def test_bad_input_is_named(setting):
     ):
         with pytest.raises(ValueError, match=f"`{name}`"):
             call()
+
+
+def test_single_precision_starts_are_measured_in_the_precision_of_the_path():
+    problem = SingleIndex(8, Activation.hermite(4))
+    path = moment_path(problem, 0.5)
+    start = sample_sphere(jax.random.key(0), 8, 8)
+    single = normalise(start.astype(jnp.float32))
+    found = measure_gap(problem, single, [0.0, 0.5], path=path)
+    expected = measure_gap(problem, normalise(single.astype(float)), [0.0, 0.5], path=path)
+    assert found.function.dtype == jnp.float64
+    np.testing.assert_allclose(found.function, expected.function, rtol=1e-12)

@@ -286,8 +286,22 @@ def test_bad_input_is_named():
         (lambda: local_hessian(H4, limit, 3 * [[1.1]]), "overlaps"),
         (lambda: stability(limit, [[0.1]]), "overlaps0"),
         (lambda: stability(limit, [1.1]), "overlaps0"),
-        (lambda: self_concordance(limit, exponent=0.0), "exponent"),
+        (lambda: self_concordance(limit, exponent=-1.0), "exponent"),
         (lambda: self_concordance(limit, points=3), "points"),
     ):
         with pytest.raises(ValueError, match=f"`{name}`"):
             call()
+
+
+def test_no_particles_at_all():
+    """Empty arrays are results and not errors."""
+    problem = SingleIndex(8, Activation.hermite(4))
+    limit = solve_mean_field(problem, [0.0, 0.1])
+    assert limit.transport(np.zeros(0)).shape == (2, 0)
+    assert local_hessian(problem, limit, np.zeros((2, 0))).parallel.shape == (2, 0)
+
+
+def test_a_constant_of_zero_may_be_asked_for():
+    """k* − 1 = 0 is the default for information exponent 1."""
+    limit = solve_mean_field(SingleIndex(8, Activation.hermite(1)), [0.0, 0.5])
+    assert np.all(np.isfinite(self_concordance(limit).slack))

@@ -335,3 +335,13 @@ def test_progress_is_shown_when_asked(capfd):
     solve_mean_field(SingleIndex(8, H[4]), np.linspace(0, 10, 9), nodes=64, progress=True)
     shown = capfd.readouterr()
     assert "100.00%" in shown.err + shown.out
+
+
+def test_the_fewest_nodes_are_compared_with_more():
+    """32 nodes: half of them are too few for the rule, and a solve is no measure of itself."""
+    problem = SingleIndex(16, Activation.hermite(3))
+    few, many = (
+        solve_mean_field(problem, [0.0, 0.01], nodes=nodes, hemisphere=True) for nodes in (32, 1024)
+    )
+    off = float(jnp.abs(few.loss - many.loss).max())
+    assert off > 1e-4 and float(few.error) > 0.5 * off

@@ -5,7 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mflib import Activation, SingleIndex, moment_path, solve_mean_field
+from mflib import (
+    Activation,
+    MultiIndex,
+    SingleIndex,
+    moment_path,
+    solve_mean_field,
+)
+from mflib.moment_path import limit_path
+from mflib.problem import check_single_index
 
 EVEN = SingleIndex(16, Activation([0.0, 0.0, 0.6, 0.0, 0.8]))
 MIXED = SingleIndex(16, Activation([0.0, 0.0, 0.0, 0.6, 0.8]))
@@ -45,3 +53,17 @@ def test_constant_outside():
 def test_bad_time_is_named(until):
     with pytest.raises(ValueError, match="`until`"):
         moment_path(EVEN, until)
+
+
+def test_a_path_of_another_dimension_is_refused():
+    """Also where the harmonics do not depend on d: P_1(s) = s."""
+    h1 = Activation.hermite(1)
+    path = moment_path(SingleIndex(16, h1), 1.0)
+    with pytest.raises(ValueError, match="`path`"):
+        limit_path(SingleIndex(64, h1), jnp.asarray([1.0]), path)
+
+
+def test_several_directions_are_refused():
+    problem = MultiIndex.circle(8, Activation.hermite(4))
+    with pytest.raises(ValueError, match="`problem` must be a SingleIndex.*got MultiIndex"):
+        check_single_index(problem)

@@ -21,6 +21,11 @@ def start(seed=0, m=24, dim=7):
     return sample_sphere(jax.random.key(seed), m, dim)
 
 
+def pull(problem, w):
+    """The gradient of `potential` before its projection on the sphere."""
+    return jnp.zeros_like(w).at[:, : problem.r].set(problem.inner_pull(w))
+
+
 def written_out(problem, w):
     """The loss with plain sums over directions, degrees and neurons."""
     c, b = np.asarray(problem.activation.coefficients), np.asarray(problem.link.coefficients)
@@ -54,7 +59,7 @@ def test_constants_are_integrals_over_inputs():
     values = jax.jit(lambda x: MIXED(x @ seen.T))(x)
     np.testing.assert_allclose((mass * f) @ values, THREE.potential(w), atol=1e-12)
     slopes = jax.jit(jax.vmap(jax.grad(lambda w: THREE.potential(w[None])[0])))(w)
-    np.testing.assert_allclose(THREE.pull(w), slopes, atol=1e-13)
+    np.testing.assert_allclose(pull(THREE, w), slopes, atol=1e-13)
 
 
 @pytest.mark.parametrize("directions", [[[1.0]], E1])
@@ -65,7 +70,7 @@ def test_one_direction_is_a_single_index(directions):
     assert loss(one, w) == loss(other, w)
     np.testing.assert_array_equal(one.target(w), other.target(w))
     np.testing.assert_array_equal(one.potential(w), other.potential(w))
-    np.testing.assert_array_equal(one.pull(w), other.pull(w))
+    np.testing.assert_array_equal(pull(one, w), pull(other, w))
     assert one.initial_loss == other.initial_loss
     np.testing.assert_allclose(one.target_power, other.target_power, rtol=1e-15)
     assert (one.information_exponent, one.even) == (other.information_exponent, other.even)

@@ -4,10 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import mflib
 from mflib import Activation, SingleIndex, SolverError, sample_sphere, solve_network
 from mflib.drift import velocity
+from mflib.integrate import _single_thread
 
 PROBLEM = SingleIndex(8, Activation([0.0, 0.0, 0.6, 0.3, 0.7]))
 TIMES = np.linspace(0, 4, 9)
@@ -132,3 +134,20 @@ def test_bad_rtol(network, rtol):
 def test_a_single_time_zero_is_the_start(network):
     alone = solve_network(PROBLEM, network.particles[0], [0.0])
     np.testing.assert_allclose(alone.particles[0], network.particles[0], atol=1e-15)
+
+
+def test_threads_of_lapack_come_back_when_the_last_solve_leaves():
+    def limits():
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    with threadpool_limits(2, user_api="blas"):
+        before = limits()
+        assert 2 in before
+        first, second = _single_thread(), _single_thread()
+        for solve in (first, second):
+            solve.__enter__()
+        assert set(limits()) == {1}
+        first.__exit__(None, None, None)
+        assert set(limits()) == {1}
+        second.__exit__(None, None, None)
+        assert limits() == before

@@ -1,11 +1,14 @@
 """Single-index problems: constants, parity, exponents, errors."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from mflib import Activation, SingleIndex
+from mflib import Activation, SingleIndex, sample_sphere
+from mflib._check import check_dim
+from mflib.problem import check_particles
 from mflib.sphere import legendre
 
 H3, H4 = Activation.hermite(3), Activation.hermite(4)
@@ -73,3 +76,20 @@ def test_bad_functions():
         SingleIndex(8, H4, jnp.tanh)
     with pytest.raises(ValueError, match="information exponent is undefined"):
         SingleIndex(8, H4, H3)
+
+
+@pytest.mark.parametrize("dim", [None, "a"])
+def test_a_dimension_is_a_number(dim):
+    with pytest.raises(ValueError, match="`dim` must be a number"):
+        check_dim(dim)
+
+
+def test_particles_of_half_precision_are_refused():
+    w = sample_sphere(jax.random.key(0), 4, 8).astype(jnp.bfloat16)
+    with pytest.raises(ValueError, match="`particles`.*float32 or float64.*bfloat16"):
+        check_particles(SingleIndex(8, Activation.hermite(2)), w)
+
+
+def test_numpy_integers_are_integers():
+    assert Activation.hermite(np.int64(3)).degree == 3
+    assert Activation.from_function(np.tanh, np.int64(5)).degree == 5

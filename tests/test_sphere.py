@@ -1,5 +1,6 @@
 """The sphere: sampling, Legendre polynomials of dimension d, harmonic counts, quadrature."""
 
+import functools
 import math
 
 import jax
@@ -46,14 +47,28 @@ def test_legendre_at_one_and_its_bound(dim):
     assert jnp.abs(table).max() < 1 + 1e-12
 
 
+@functools.cache
+def both_derivatives(dim):
+    return jax.jit(
+        lambda x: (legendre_derivative(x, 9, dim), jax.jacfwd(lambda y: legendre(y, 9, dim))(x))
+    )
+
+
 @given(st.floats(-1, 1), dims)
 def test_legendre_derivative_is_the_derivative(s, dim):
-    at = jnp.asarray(s)
-    expected = jax.jacfwd(lambda x: legendre(x, 9, dim))(at)
-    np.testing.assert_allclose(legendre_derivative(at, 9, dim), expected, rtol=1e-9, atol=1e-9)
+    found, expected = both_derivatives(dim)(jnp.asarray(s))
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
 
 
-@given(st.lists(st.floats(-1, 1), min_size=1, max_size=9), st.floats(-1, 1), dims)
+# Few lengths, each of which is compiled.
+lengths = st.sampled_from([1, 2, 5, 9])
+
+
+@given(
+    lengths.flatmap(lambda n: st.lists(st.floats(-1, 1), min_size=n, max_size=n)),
+    st.floats(-1, 1),
+    dims,
+)
 def test_legendre_coefficients_reproduce_the_polynomial(b, s, dim):
     a = legendre_coefficients(jnp.asarray(b), dim)
     value = a @ legendre(jnp.asarray(s), len(b) - 1, dim)[: len(b)]

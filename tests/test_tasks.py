@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mflib import Activation, SingleIndex
+from mflib import Activation, SingleIndex, descend, sample_sphere
 from mflib.families import NAMES, family, ge4
 from mflib.tasks import Monomials, Task, corners, sampled
 
@@ -117,3 +117,37 @@ def test_families_are_those_of_the_authors(name):
 def test_unknown_family_is_named():
     with pytest.raises(ValueError, match="`name` must be one of He3, .* got 'He5'"):
         family("He5", 16)
+
+
+def test_monomials_take_integers_and_refuse_too_few_coordinates():
+    """±1 are integers to most; and JAX would take the last coordinate for one that there is not."""
+    f = Monomials({(0,): 0.25, (1,): 0.75})
+    np.testing.assert_array_equal(f(np.array([[1, -1, 1]])), f(np.array([[1.0, -1, 1]])))
+    with pytest.raises(
+        ValueError, match=r"`x` must be of shape \(n, d\) with d ≥ 6; got shape \(1, 5\)"
+    ):
+        Monomials({(0, 5): 1.0})(np.ones((1, 5)))
+    with pytest.raises(ValueError, match="`dim` must be at least 8, the coordinates of the target"):
+        family("Hop_4", 7)
+
+
+@pytest.mark.parametrize("target", [jnp.sum, lambda x: x[:, :1]])
+def test_a_target_gives_one_number_for_each_input(target):
+    for samples in (None, 16):
+        with pytest.raises(
+            ValueError, match=r"`target` must be a function from \(n, d\) to \(n,\)"
+        ):
+            descend(
+                Task(4, jnp.tanh, target),
+                sample_sphere(jax.random.key(0), 3, 4),
+                step=0.1,
+                steps=1,
+                samples=samples,
+                batch=8,
+                key=jax.random.key(1),
+            )
+
+
+def test_a_dimension_is_an_integer():
+    with pytest.raises(ValueError, match=r"`dim` must be an integer; got 3\.7"):
+        Task(3.7, jnp.tanh, jnp.sum)
