@@ -82,5 +82,10 @@ def _bytes(leaf: Any) -> bytes:
     code = getattr(inspect.unwrap(leaf), "__code__", None)
     if code is None:
         return name
-    constants = [c for c in code.co_consts if not isinstance(c, CodeType)]
+    # The order of a set is another one in each process.
+    constants = [
+        sorted(map(repr, c)) if isinstance(c, frozenset) else c
+        for c in code.co_consts
+        if not isinstance(c, CodeType)
+    ]
     return name + code.co_code + repr((code.co_names, constants)).encode()

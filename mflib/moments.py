@@ -72,8 +72,13 @@ def multiplications(dim: int, n: int) -> int:
 
 def pure(dim: int, p: int) -> int:
     """How many monomials of degree p have all their coordinates in one half of them."""
-    half = (dim + 1) // 2
+    half = _half(dim)
     return count(half, p) + (count(dim - half, p) if dim > half else 0)
+
+
+def _half(dim: int) -> int:
+    """How many coordinates the first half has."""
+    return (dim + 1) // 2
 
 
 def moments(
@@ -163,17 +168,17 @@ def mean_kernel(
     return total
 
 
-def _repeated(kept: Float[Array, "K D"], dim: int, p: int) -> Float[Array, "K D"]:
+def _repeated(rows: Float[Array, "K D"], dim: int, p: int) -> Float[Array, "K D"]:
     """f times the rows of pure α, which are in the order of their halves."""
-    half = (dim + 1) // 2
+    half = _half(dim)
     inside = np.sum(_table(dim, p).members < half, axis=1)
     factor = np.array(
         [math.comb(2 * p, p + t) / math.comb(p, t) / (1 if t == p else 2) for t in range(p + 1)]
     )
     first = count(half, p)
     parts = [
-        part * jnp.asarray(factor[t], kept.dtype)
-        for part, t in ((kept[:first], inside), (kept[first:], p - inside))
+        part * jnp.asarray(factor[t], rows.dtype)
+        for part, t in ((rows[:first], inside), (rows[first:], p - inside))
     ]
     return jnp.concatenate(parts)
 
@@ -221,7 +226,7 @@ class _Table(NamedTuple):
 def _table(dim: int, p: int) -> _Table:
     if p == 0:
         return _Table(np.zeros((1, 0), int), np.zeros(0, int), np.zeros(0, int), np.ones(1))
-    below, half = _table(dim, p - 1), (dim + 1) // 2
+    below, half = _table(dim, p - 1), _half(dim)
     first = below.members[:, -1] if p > 1 else np.zeros(1, int)
     left = np.repeat(np.arange(len(first)), dim - first)
     right = np.concatenate([np.arange(start, dim) for start in first])

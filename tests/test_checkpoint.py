@@ -1,5 +1,8 @@
 """A checkpoint knows what it belongs to."""
 
+import os
+import subprocess
+import sys
 from functools import partial
 
 import jax
@@ -56,3 +59,22 @@ def test_a_damaged_file_is_named(tmp_path, what):
         path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(ValueError, match=r"`checkpoint` must be a file that a descent.*run\.npz"):
         Checkpoint(path, "me").load()
+
+
+def test_a_fingerprint_is_the_same_in_every_process():
+    """Also of a function with a set in its code, whose order depends on the process."""
+    program = (
+        "from mflib.checkpoint import fingerprint\n"
+        "print(fingerprint(lambda z: z in {'some', 'words', 'in', 'a', 'set'}))"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(found) == 1
